@@ -1,0 +1,47 @@
+# `make demo` runs the main job, `make test` runs every check; both install what they need first.
+.PHONY: help demo test check bench clean
+.DEFAULT_GOAL := help
+
+venv := .venv
+bin := $(venv)/bin
+pip := $(bin)/python -m pip --disable-pip-version-check --quiet
+# Also pins what builds the package itself.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+
+CLIP ?= assets/clips/demo.mp4
+QUESTION ?= What happens in the video?
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+
+demo: $(venv)/runtime  ## ask the bundled model about the bundled clip (CLIP=… QUESTION=…)
+	@$(bin)/vl2 ask "$(CLIP)" "$(QUESTION)"
+
+test: $(venv)/developer check  ## lint, types, import rules and the test suite
+	$(bin)/python -m pytest
+
+check: $(venv)/developer  ## lint, types and import rules only
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+bench: $(venv)/runtime  ## one JSON line of speed figures for the demo bundle
+	@$(bin)/vl2 bench
+
+clean:  ## remove the virtual environment and every cache
+	rm -rf $(venv) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
+
+$(venv)/python: make_venv.sh
+	@sh make_venv.sh $(venv)
+	@touch $@
+
+$(venv)/runtime: $(venv)/python pyproject.toml constraints.txt
+	@echo "Installing the runtime into $(venv) ..." >&2
+	@$(pip) install --editable .
+	@touch $@
+
+$(venv)/developer: $(venv)/runtime
+	@echo "Installing the exporter and the developers' tools into $(venv) ..." >&2
+	@$(pip) install --editable '.[export]' --group dev
+	@touch $@

@@ -1,0 +1,6 @@
+"""The user's side: the command line (`vl2`) and, later, the window. Knows no torch and no ONNX."""
+
+from engines.offline import go_offline
+
+# Before any library that could reach for the network is imported.
+go_offline()

@@ -1,0 +1,1 @@
+"""Data that ships with the program: the demo bundle and its clips."""

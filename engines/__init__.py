@@ -1,0 +1,1 @@
+"""The runtime: opens a bundle and answers questions about a clip; no torch, no Qt."""

@@ -1,0 +1,1 @@
+"""The inference libraries, one module each; nothing outside this folder imports them."""

@@ -1,0 +1,6 @@
+"""Builds a bundle from a checkpoint (`vl2-export`) and trains the demo model."""
+
+from engines.offline import go_offline
+
+# Before any library that could reach for the network is imported.
+go_offline()

@@ -1,0 +1,1 @@
+"""ONNX graphs, built by hand, one file a model part."""

@@ -1,0 +1,1 @@
+"""Quantisation: arrays in, arrays out; knows no model, no ONNX and no file."""
