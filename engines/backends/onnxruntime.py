@@ -1,0 +1,276 @@
+"""ONNX Runtime: graphs opened as sessions, and the decoder with its cache written in place.
+
+The library is imported when the first session is opened, never before, with its telemetry off.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from engines.errors import BundleError, DeviceError
+from engines.offline import go_offline
+
+Array = NDArray[Any]
+
+# Execution providers that serve a device, the preferred one first. "cpu" needs none but the CPU's.
+PROVIDERS: dict[str, tuple[str, ...]] = {
+    "cpu": (),
+    "cuda": ("CUDAExecutionProvider",),
+    "tensorrt": ("NvTensorRTRTXExecutionProvider", "TensorrtExecutionProvider"),
+}
+_INSTALL = {
+    "cuda": "install onnxruntime-gpu and its CUDA libraries, or use --device cpu",
+    "tensorrt": "install an ONNX Runtime with TensorRT, or use --device cpu",
+}
+_DTYPES: dict[str, DTypeLike] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+}
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of a graph; a dimension that may vary is a name."""
+
+    shape: tuple[int | str, ...]
+    dtype: np.dtype[Any]
+
+
+@lru_cache(maxsize=1)
+def runtime() -> Any:
+    """The onnxruntime module, imported once with telemetry off.
+
+    Raises:
+        DeviceError: it is not installed, or its native library does not load.
+    """
+    go_offline()  # The switches are read once, when the library initialises.
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DeviceError(
+            f"ONNX Runtime could not be loaded ({error}); install it with: pip install onnxruntime."
+        ) from error
+    onnxruntime.set_default_logger_severity(4)  # Failures arrive as exceptions; stderr is ours.
+    return onnxruntime
+
+
+def runtime_version() -> str:
+    """The version of the installed ONNX Runtime."""
+    return str(runtime().__version__)
+
+
+def available_providers() -> list[str]:
+    """Execution providers that the installed ONNX Runtime was built with."""
+    return [str(name) for name in runtime().get_available_providers()]
+
+
+@lru_cache(maxsize=1)
+def _runtime_errors() -> tuple[type[Exception], ...]:
+    # The library's exceptions share no base class of their own.
+    runtime()
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    found = (getattr(state, name) for name in dir(state))
+    own = [c for c in found if isinstance(c, type) and issubclass(c, Exception)]
+    return (*own, RuntimeError, ValueError)
+
+
+class Session:
+    """One opened graph: named arrays in, named arrays out."""
+
+    def __init__(self, native: Any, path: Path) -> None:
+        self.native = native
+        self.path = path
+        self.inputs = _tensor_infos(native.get_inputs())
+        self.outputs = _tensor_infos(native.get_outputs())
+        self.providers: list[str] = list(native.get_providers())
+        self._options = runtime().RunOptions()
+        # An encoder's activations are large and it runs once per clip: give the memory back.
+        self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Runs the graph once.
+
+        Args:
+            feeds: an array for every input, in the input's dtype.
+
+        Raises:
+            DeviceError: the library refused the arrays or failed.
+        """
+        try:
+            values = self.native.run(None, dict(feeds), self._options)
+        except _runtime_errors() as error:
+            raise _run_failed(self.path, error) from error
+        return dict(zip(self.outputs, values, strict=True))
+
+
+def open_session(
+    path: Path,
+    device: str = "cpu",
+    threads: int | None = None,
+    entries: Mapping[str, str] | None = None,
+) -> Session:
+    """Opens a graph.
+
+    Args:
+        path: the `.onnx` file; its external data lie beside it.
+        device: "cpu", "cuda" or "tensorrt", already chosen (see `engines.devices.resolve`).
+        threads: threads inside an operator; None means one per physical core.
+        entries: further session settings by the library's own keys.
+
+    Raises:
+        DeviceError: the device is not there, or the graph cannot be opened on it.
+    """
+    ort = runtime()
+    wanted = _wanted_provider(device)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    for key, value in (entries or {}).items():
+        options.add_session_config_entry(key, value)
+    providers = [*([wanted] if wanted else []), "CPUExecutionProvider"]
+    try:
+        native = ort.InferenceSession(str(path), options, providers=providers)
+    except MemoryError as error:
+        raise DeviceError(
+            f"There is not enough memory to open {path.name}; close other programs or use a"
+            " smaller bundle."
+        ) from error
+    except _runtime_errors() as error:
+        raise DeviceError(
+            f"ONNX Runtime {ort.__version__} cannot open {path} ({_first_line(error)}); export the"
+            " bundle again or install the version in constraints.txt."
+        ) from error
+    if wanted and wanted not in native.get_providers():
+        raise DeviceError(
+            f"{device} was asked for but ONNX Runtime fell back to the CPU for {path.name};"
+            f" {_INSTALL[device]}."
+        )
+    return Session(native, path)
+
+
+class DecoderSession:
+    """The decoder graph bound to a cache: keys and values are written where they are kept.
+
+    Past and present of a layer are bound to the same array, so no token copies the cache. Arrays
+    for one token are bound once and rewritten in place; only a chunk of several tokens binds anew.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.layers = sum(name.endswith(".key") for name in session.outputs)
+        key = session.inputs["past_key_values.0.key"]
+        self.cache_dtype: np.dtype[Any] = key.dtype
+        hidden = session.inputs["inputs_embeds"].shape[-1]
+        vocab = session.outputs["logits"].shape[-1]
+        if not isinstance(hidden, int) or not isinstance(vocab, int):
+            raise BundleError(
+                f"{session.path} does not declare its hidden and vocabulary sizes; export the"
+                " bundle again."
+            )
+        self._seqlens_k = np.zeros(1, np.int32)
+        self._total = np.zeros((), np.int32)
+        self._keep = np.ones((), np.int64)
+        self._embed = np.zeros((1, 1, hidden), np.float32)
+        self._logits = np.zeros((1, 1, vocab), np.float32)
+        self._next: Array = self._logits.reshape(vocab)
+        self._bound: Sequence[Array] | None = None
+        self._one = self._chunk = session.native.io_binding()
+
+    def run(self, inputs_embeds: Array, past: int, cache: Sequence[Array]) -> Array:
+        """Appends tokens to the cache and returns what comes next.
+
+        Args:
+            inputs_embeds: (1, L, H) float32.
+            past: tokens already in the cache; new ones are written behind them.
+            cache: key and value of every layer in turn, each (1, kv_heads, capacity, head_dim) of
+                `cache_dtype`; written in place from position `past` to `past + L`.
+
+        Returns:
+            Logits (vocab,) float32 after the last token: a view that the next call overwrites.
+
+        Raises:
+            DeviceError: the library failed.
+        """
+        if cache is not self._bound:
+            self._bind(cache)
+        length = inputs_embeds.shape[1]
+        self._total[...] = past + length
+        self._seqlens_k[0] = past + length - 1
+        if length == 1:
+            binding = self._one
+            self._embed[...] = inputs_embeds
+        else:
+            binding = self._chunk
+            binding.bind_cpu_input("inputs_embeds", np.ascontiguousarray(inputs_embeds, np.float32))
+        try:
+            self.session.native.run_with_iobinding(binding)
+        except _runtime_errors() as error:
+            raise _run_failed(self.session.path, error) from error
+        return self._next
+
+    def _bind(self, cache: Sequence[Array]) -> None:
+        value = runtime().OrtValue.ortvalue_from_numpy  # On the CPU it shares the array's memory.
+        self._one = self.session.native.io_binding()
+        self._chunk = self.session.native.io_binding()
+        self._one.bind_ortvalue_input("inputs_embeds", value(self._embed))
+        for binding in (self._one, self._chunk):
+            binding.bind_ortvalue_input("seqlens_k", value(self._seqlens_k))
+            binding.bind_ortvalue_input("total_sequence_length", value(self._total))
+            binding.bind_ortvalue_input("logits_to_keep", value(self._keep))
+            binding.bind_ortvalue_output("logits", value(self._logits))
+            for index, array in enumerate(cache):
+                layer, part = divmod(index, 2)
+                name = f"{layer}.{('key', 'value')[part]}"
+                shared = value(array)
+                binding.bind_ortvalue_input(f"past_key_values.{name}", shared)
+                binding.bind_ortvalue_output(f"present.{name}", shared)
+        self._bound = cache
+
+
+def _wanted_provider(device: str) -> str | None:
+    candidates = PROVIDERS[device]
+    available = available_providers()
+    for name in candidates:
+        if name in available:
+            if hasattr(runtime(), "preload_dlls"):
+                runtime().preload_dlls()  # Finds the CUDA libraries that pip installed.
+            return name
+    if candidates:
+        raise DeviceError(
+            f"This ONNX Runtime {runtime_version()} has no {device} support; {_INSTALL[device]}."
+        )
+    return None
+
+
+def _tensor_infos(native: Sequence[Any]) -> dict[str, TensorInfo]:
+    return {
+        item.name: TensorInfo(
+            tuple(d if isinstance(d, int) else str(d) for d in item.shape),
+            np.dtype(_DTYPES[item.type]),
+        )
+        for item in native
+    }
+
+
+def _run_failed(path: Path, error: Exception) -> DeviceError:
+    return DeviceError(
+        f"{path.name} failed while running ({_first_line(error)}); try a shorter clip, or --device"
+        " cpu."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0].strip().rstrip(".") if text else type(error).__name__

@@ -1,0 +1,224 @@
+"""Opening a bundle: every file is the one its manifest names, or one sentence says which is not.
+
+Knows files and hashes; nothing of graphs or models. A graph's external weights are covered too:
+only plain files of the folder that the manifest vouches for exist, and ONNX Runtime refuses a
+reference that leaves the folder.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+from engines.config import BundleConfig, parse_manifest
+from engines.errors import BundleError
+
+Tell = Callable[[int, int], None]
+
+MANIFEST = "manifest.json"
+# Files up to this size are hashed at every opening; larger ones once per (path, size, time).
+ALWAYS_HASHED_BYTES = 64 << 20
+# What desktops drop into any folder they show.
+_DESKTOP_FILES = frozenset({"Thumbs.db", "desktop.ini"})
+_GRAPHS = ("vision_tower", "projector", "decoder")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle; `id` is the SHA-256 (hex) of its manifest and stands for all of it."""
+
+    path: Path
+    id: str
+    config: BundleConfig
+
+    def graph_path(self, graph: str) -> Path:
+        """The ONNX file of a graph of the manifest."""
+        return self.path / self.config.graphs[graph].file
+
+
+def cache_dir() -> Path:
+    """The folder for what this program can always make again; safe to delete."""
+    return user_cache_path("vl2-desktop", appauthor=False)
+
+
+def open_bundle(path: Path, tell: Tell | None = None) -> Bundle:
+    """Reads the manifest and checks every file of the bundle against it.
+
+    Args:
+        path: the bundle's folder.
+        tell: called with (bytes done, bytes in all) while a large file is read for the first time.
+
+    Raises:
+        BundleError: not a bundle, of another version, or a file is missing, unknown or damaged.
+    """
+    if not path.is_dir():
+        raise BundleError(
+            f"There is no bundle at {path}; give a folder written by vl2-export, or leave --bundle"
+            " out for the demo."
+        )
+    text = _read_manifest(path)
+    config = parse_manifest(text, path / MANIFEST)
+    _check_names(path, config)
+    _check_contents(path, config, tell)
+    return Bundle(path, hashlib.sha256(text).hexdigest(), config)
+
+
+def open_embeddings(bundle: Bundle) -> NDArray[Any]:
+    """The token embeddings (vocab, H), float16 or float32, memory-mapped.
+
+    Raises:
+        BundleError: the file is not such an array.
+    """
+    path = bundle.path / "embed_tokens.npy"
+    decoder = bundle.config.decoder
+    try:
+        table: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BundleError(f"{path} is not a NumPy array; export the bundle again.") from error
+    if table.shape != (decoder.vocab_size, decoder.hidden_size) or table.dtype not in (
+        np.dtype(np.float16),
+        np.dtype(np.float32),
+    ):
+        raise BundleError(
+            f"{path} holds {table.dtype} {table.shape}, not what the manifest says; export the"
+            " bundle again."
+        )
+    return table
+
+
+def _read_manifest(path: Path) -> bytes:
+    try:
+        return (path / MANIFEST).read_bytes()
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"{path} is not a bundle (it holds no {MANIFEST}); give a folder written by vl2-export."
+        ) from error
+    except OSError as error:
+        raise BundleError(
+            f"{path / MANIFEST} cannot be read ({error.strerror}); check its permissions."
+        ) from error
+
+
+def _check_names(path: Path, config: BundleConfig) -> None:
+    needed = ["tokenizer.json", "embed_tokens.npy", config.selftest.file]
+    needed += [graph.file for graph in config.graphs.values()]
+    missing = [name for name in _GRAPHS if name not in config.graphs]
+    if config.audio is not None and "audio" not in config.graphs:
+        missing.append("audio")
+    missing += [name for name in needed if name not in config.files]
+    if missing:
+        raise BundleError(
+            f"The manifest of {path} does not list {missing[0]}; export the bundle again."
+        )
+    for name in config.files:
+        # On Windows a backslash or a drive would leave the folder as well.
+        if name in ("", ".", "..", MANIFEST) or set(name) & set("/\\:\0"):
+            raise BundleError(
+                f"The manifest of {path} names {name!r}, which is not a plain file name; do not"
+                " use this bundle."
+            )
+    for entry in sorted(path.iterdir()):
+        name = entry.name
+        if name not in config.files and name != MANIFEST and not _is_desktop_file(name):
+            raise BundleError(
+                f"{path} holds {name}, which its manifest does not name; remove it or export the"
+                " bundle again."
+            )
+
+
+def _check_contents(path: Path, config: BundleConfig, tell: Tell | None) -> None:
+    remembered = _load_hashes()
+    known = dict(remembered)
+    for name, expected in config.files.items():
+        file = path / name
+        try:
+            status = file.lstat()
+            if not stat.S_ISREG(status.st_mode):
+                raise BundleError(
+                    f"{file} is a link or a folder; put the file itself into the bundle."
+                )
+            if status.st_size == expected.size:
+                digest = _digest(file, status, known, tell)
+        except FileNotFoundError as error:
+            raise BundleError(
+                f"The bundle {path} lacks its file {name}; copy the bundle again or export it."
+            ) from error
+        except OSError as error:
+            raise BundleError(
+                f"{file} cannot be read ({error.strerror}); check the disk or its permissions."
+            ) from error
+        if status.st_size != expected.size or digest != expected.sha256:
+            raise BundleError(
+                f"{file} is damaged (it is not the file its manifest names); copy the bundle again"
+                " or export it."
+            )
+    if known != remembered:
+        _store_hashes(known)
+
+
+def _digest(
+    file: Path, status: os.stat_result, known: dict[str, list[Any]], tell: Tell | None
+) -> str:
+    if status.st_size <= ALWAYS_HASHED_BYTES:
+        return file_sha256(file)
+    stamp = [status.st_size, status.st_mtime_ns]
+    key = str(file.resolve())
+    entry = known.get(key)
+    if entry is None or entry[:2] != stamp:
+        known[key] = entry = [*stamp, file_sha256(file, tell)]
+    return str(entry[2])
+
+
+def file_sha256(path: Path, tell: Tell | None = None) -> str:
+    """SHA-256 of a file's bytes, hex; raises OSError. `tell` gets (bytes done, bytes in all)."""
+    digest = hashlib.sha256()
+    done, total = 0, path.stat().st_size
+    for block in _blocks(path):
+        digest.update(block)
+        done += len(block)
+        if tell is not None:
+            tell(done, total)
+    return digest.hexdigest()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while block := stream.read(4 << 20):
+            yield block
+
+
+def _hashes_path() -> Path:
+    return cache_dir() / "hashes.json"
+
+
+def _load_hashes() -> dict[str, list[Any]]:
+    try:
+        data = json.loads(_hashes_path().read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(data, dict):
+        return {}
+    return {k: v for k, v in data.items() if isinstance(v, list) and len(v) == 3}
+
+
+def _store_hashes(known: dict[str, list[Any]]) -> None:
+    path = _hashes_path()
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    # Only a convenience: without it a large file is hashed again next time.
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(known), encoding="utf-8")
+        temporary.replace(path)
+
+
+def _is_desktop_file(name: str) -> bool:
+    return name.startswith(".") or name in _DESKTOP_FILES

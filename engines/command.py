@@ -1,0 +1,50 @@
+"""The edge of a command: exceptions become one sentence on stderr and an exit code."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from engines.errors import Vl2Error
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+
+
+def run_command(program: str, command: Callable[[], None]) -> int:
+    """Run a command to its end.
+
+    Args:
+        program: name in front of the sentence, such as "vl2".
+        command: the work; returns when it is done.
+
+    Returns:
+        0 done, 1 failed (said on stderr), 130 interrupted. `SystemExit` (wrong usage: 2) passes.
+    """
+    try:
+        command()
+        sys.stdout.flush()
+    except Vl2Error as error:
+        return _fail(program, str(error))
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has gone; nothing more can be said to it, nor at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except MemoryError:
+        return _fail(program, "There is not enough memory; use fewer frames or a smaller bundle.")
+    except Exception as error:  # the one catch-all: a user never meets a traceback
+        if os.environ.get("VL2_TRACEBACK"):
+            raise
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _fail(
+            program,
+            f"Something unforeseen happened ({what}); run it again with VL2_TRACEBACK=1 and report"
+            " what it prints.",
+        )
+    return DONE
+
+
+def _fail(program: str, sentence: str) -> int:
+    print(f"{program}: {sentence}", file=sys.stderr)
+    return FAILED

@@ -1,0 +1,186 @@
+"""What the encoders made of a clip, kept so that no clip is decoded or encoded twice.
+
+A few results stay in memory and all go to the user's cache folder, up to a total size: a second
+program about the same clip starts at the question. The folder is safe to delete at any time; an
+entry that cannot be read counts as not there.
+"""
+
+import hashlib
+import io
+import json
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.bundle import Bundle
+from engines.config import ClipOptions, Coverage, to_json
+from engines.messages import Modal
+
+MEMORY_ENTRIES = 4
+DISK_BYTES = 1 << 30
+# Raise it when the same clip and options would give other numbers than before.
+ENCODING_VERSION = 1
+_ABANDONED_S = 3600.0
+# A file is the SHA-256 of what follows, then a NumPy archive: a damaged one is never parsed.
+_SUFFIX = ".encoding"
+_DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A clip as the decoder takes it; the tokens of the picture stand before those of the sound.
+
+    Attributes:
+        key: hexadecimal digest of clip, options and bundle.
+        modal: the placeholder it replaces in the prompt.
+        visual_tokens: (V, H) float32, or None when no picture was used.
+        audio_tokens: (A, H) float32, or None when no sound was used.
+        coverage: what of the clip reached the encoders.
+    """
+
+    key: str
+    modal: Modal
+    visual_tokens: NDArray[Any] | None
+    audio_tokens: NDArray[Any] | None
+    coverage: Coverage
+
+
+def encoding_key(clip_hash: str, options: ClipOptions, bundle: Bundle) -> str:
+    """The digest under which a clip's encoding is kept: everything that can change it, only that.
+
+    Args:
+        clip_hash: stands for the clip's content, wherever it lies.
+        options: what is taken from the clip; its path plays no part.
+        bundle: whose encoders run.
+    """
+    relevant = {
+        "version": ENCODING_VERSION,
+        "clip": clip_hash,
+        "bundle": bundle.id,
+        "num_frames": options.num_frames or bundle.config.vision.num_frames,
+        "range_s": options.range_s,
+        "sound": options.sound,
+        "audio_window": options.audio_window,
+        "seed": options.seed if options.audio_window == "reference" else None,
+        "pad": options.pad,
+    }
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+
+class EncodingStore:
+    """Encodings by key, in memory and, when given a folder, on disk."""
+
+    def __init__(self, folder: Path | None, disk_bytes: int = DISK_BYTES) -> None:
+        self._folder = folder
+        self._disk_bytes = disk_bytes
+        self._memory: OrderedDict[str, Encoding] = OrderedDict()
+
+    def get(self, key: str) -> Encoding | None:
+        """The encoding kept under a key, or None."""
+        found = self._memory.get(key) or self._read(key)
+        if found is not None:
+            self._remember(found)
+        return found
+
+    def put(self, encoding: Encoding) -> None:
+        """Keeps an encoding; a disk that is full or read-only is no error."""
+        self._remember(encoding)
+        if self._folder is not None:
+            # Only a convenience: without the file the clip is encoded again next time.
+            with suppress(OSError):
+                _write(self._folder, encoding)
+                _evict(self._folder, self._disk_bytes)
+
+    def clear_memory(self) -> None:
+        """Forgets what is in memory; the disk keeps its entries."""
+        self._memory.clear()
+
+    def _remember(self, encoding: Encoding) -> None:
+        self._memory[encoding.key] = encoding
+        self._memory.move_to_end(encoding.key)
+        while len(self._memory) > MEMORY_ENTRIES:
+            self._memory.popitem(last=False)
+
+    def _read(self, key: str) -> Encoding | None:
+        if self._folder is None:
+            return None
+        path = self._folder / f"{key}{_SUFFIX}"
+        try:
+            content = path.read_bytes()
+            os.utime(path)  # The time of last use decides what is dropped first.
+        except OSError:
+            return None
+        digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        return _decode(payload, key) if digest == hashlib.sha256(payload).digest() else None
+
+
+def _write(folder: Path, encoding: Encoding) -> None:
+    # Private: the tokens and times say something about the user's clip.
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    payload = _encode(encoding)
+    temporary = folder / f"{encoding.key}.{os.getpid()}.tmp"
+    try:
+        temporary.write_bytes(hashlib.sha256(payload).digest() + payload)
+        temporary.replace(folder / f"{encoding.key}{_SUFFIX}")
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _encode(encoding: Encoding) -> bytes:
+    meta = {"modal": encoding.modal, "coverage": to_json(encoding.coverage)}
+    arrays = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}
+    for name in ("visual_tokens", "audio_tokens"):
+        if (array := getattr(encoding, name)) is not None:
+            arrays[name] = array
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _decode(payload: bytes, key: str) -> Encoding:
+    with np.load(io.BytesIO(payload), allow_pickle=False) as stored:
+        meta = json.loads(stored["meta"].tobytes())
+        tokens = {
+            name: stored[name] if name in stored.files else None
+            for name in ("visual_tokens", "audio_tokens")
+        }
+    coverage = meta["coverage"]
+    return Encoding(
+        key,
+        meta["modal"],
+        tokens["visual_tokens"],
+        tokens["audio_tokens"],
+        Coverage(
+            frame_times_s=tuple(coverage["frame_times_s"]),
+            sound_spans_s=tuple((start, end) for start, end in coverage["sound_spans_s"]),
+            notes=tuple(coverage["notes"]),
+        ),
+    )
+
+
+def _evict(folder: Path, limit: int) -> None:
+    entries = sorted(_entries(folder, _SUFFIX), key=lambda entry: entry[1].st_mtime_ns)
+    total = sum(status.st_size for _, status in entries)
+    for path, status in entries:
+        if total <= limit:
+            break
+        path.unlink(missing_ok=True)
+        total -= status.st_size
+    for path, status in _entries(folder, ".tmp"):
+        if time.time() - status.st_mtime > _ABANDONED_S:  # Left by a program that was killed.
+            path.unlink(missing_ok=True)
+
+
+def _entries(folder: Path, suffix: str) -> Iterator[tuple[Path, os.stat_result]]:
+    for path in folder.iterdir():
+        if path.suffix == suffix:
+            with suppress(FileNotFoundError):  # Another process may be evicting too.
+                yield path, path.stat()

@@ -1,0 +1,308 @@
+"""Clips: a path goes in; frames with their times, and sound, come out as plain arrays.
+
+This is the one boundary behind which files are parsed. Only numpy arrays and frozen dataclasses
+cross it, so that it can move into a process of its own. What a clip is, its content says, never
+its name. Kinds: "video" (also animated pictures and folders of frames), "image", "audio".
+Times count in seconds from the clip's first picture (a sound file: from its first sample).
+"""
+
+import hashlib
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.errors import MediaError
+from engines.media_file import open_regular, shown
+from engines.packet_index import PacketIndex, PictureTrack, read_index
+from engines.pictures import (
+    FOLDER_FPS,
+    animation_times,
+    folder_frames,
+    is_animated,
+    open_picture,
+    read_animation,
+    read_picture,
+    to_rgb,
+)
+from engines.sound_reader import Sound, read_spans
+from engines.timeline import Timeline, constant_rate
+from engines.video_reader import decode_frames
+
+HASH_WHOLE_BYTES = 64 << 20
+HASH_BLOCK_BYTES = 1 << 20
+HASH_BLOCKS = 64
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a clip is.
+
+    Attributes:
+        width, height: as shown, after rotation; None for sound.
+        fps: frames per second where the rate is constant, else None.
+        rotation: degrees clockwise by which the stored picture was turned.
+        notes: sentences a user should hear, for example that the file is cut short.
+    """
+
+    kind: Literal["video", "image", "audio"]
+    path: Path
+    duration_s: float | None
+    fps: float | None
+    frame_count: int | None
+    width: int | None
+    height: int | None
+    rotation: int
+    has_video: bool
+    has_sound: bool
+    sample_rate: int | None
+    channels: int | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SoundInfo:
+    """The sound of a clip lies between `start_s` and `end_s`, at `sample_rate` Hz.
+
+    `padded_end_s` is where the last coded frame ends, a little after `end_s` with AAC; the clip
+    itself ends at `clip_end_s`. `with_pictures` tells a film's sound from a sound file: the
+    reference reads them differently.
+    """
+
+    start_s: float
+    end_s: float
+    padded_end_s: float
+    clip_end_s: float
+    sample_rate: int
+    with_pictures: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame: shown at `time_s`, `rgb` uint8 (h, w, 3), upright.
+
+    `exact` is False where the wanted frame could not be decoded whole and this one stands for it.
+    """
+
+    time_s: float
+    rgb: NDArray[np.uint8]
+    exact: bool = True
+
+
+def probe(path: Path) -> MediaInfo:
+    """What a clip is, from its content.
+
+    Raises:
+        MediaError: it cannot be read, or is no clip.
+    """
+    source = _classify(path)
+    if source == "container":
+        return _probe_container(path)
+    frame = next(read_frames(path, [0]))
+    height, width = frame.rgb.shape[:2]
+    still = source == "image"
+    timeline = read_timeline(path)
+    return MediaInfo(
+        kind="image" if still else "video",
+        path=path,
+        duration_s=None if still else timeline.end_s,
+        fps=None if still else timeline.fps,
+        frame_count=len(timeline.times_s),
+        width=width,
+        height=height,
+        rotation=0,
+        has_video=not still,
+        has_sound=False,
+        sample_rate=None,
+        channels=None,
+    )
+
+
+def _probe_container(path: Path) -> MediaInfo:
+    index = read_index(path)
+    track, sound = index.pictures, index.sound
+    width = height = rotation = 0
+    if track is not None:
+        first = next(decode_frames(path, track, [int(track.shown_ts[0])]))
+        height, width = first.rgb.shape[:2]
+        rotation = first.rotation
+    return MediaInfo(
+        kind="audio" if track is None else "video",
+        path=path,
+        duration_s=index.end_s,
+        fps=_picture_timeline(index, track).fps if track else None,
+        frame_count=len(track.shown_ts) if track else None,
+        width=width or None,
+        height=height or None,
+        rotation=rotation,
+        has_video=track is not None,
+        has_sound=sound is not None,
+        sample_rate=sound.sample_rate if sound else None,
+        channels=sound.channels if sound else None,
+        notes=index.notes,
+    )
+
+
+def clip_hash(path: Path) -> str:
+    """SHA-256 (hex) that stands for a clip's content.
+
+    A file of up to 64 MB: of all its bytes. A larger one: of its size in decimal and 64 blocks of
+    1 MB, evenly spaced, the first and the last at the ends. A folder: of the name, a NUL and the
+    hash (hex) of each of its pictures, in order.
+
+    Raises:
+        MediaError: the clip cannot be read.
+    """
+    digest = hashlib.sha256()
+    if _is_folder(path):
+        for frame in folder_frames(path):
+            digest.update(shown(Path(frame.name)).encode() + b"\0" + clip_hash(frame).encode())
+        return digest.hexdigest()
+    with open_regular(path) as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        if size <= HASH_WHOLE_BYTES:
+            while block := file.read(HASH_BLOCK_BYTES):
+                digest.update(block)
+            return digest.hexdigest()
+        digest.update(str(size).encode())
+        for i in range(HASH_BLOCKS):
+            file.seek(i * (size - HASH_BLOCK_BYTES) // (HASH_BLOCKS - 1))
+            digest.update(file.read(HASH_BLOCK_BYTES))
+    return digest.hexdigest()
+
+
+def read_timeline(path: Path) -> Timeline:
+    """The times of all frames of a clip; a still picture has one, at 0.
+
+    Raises:
+        MediaError: the clip cannot be read, or has no pictures.
+    """
+    source = _classify(path)
+    if source == "folder":
+        count = len(folder_frames(path))
+        return Timeline(
+            np.arange(count, dtype=np.float64) / FOLDER_FPS, count / FOLDER_FPS, FOLDER_FPS
+        )
+    if source == "image":
+        return Timeline(np.zeros(1), 0.0, None)
+    if source == "animation":
+        with open_picture(path) as image:
+            if image is not None:
+                times, end_s = animation_times(image)
+                return Timeline(times, end_s, constant_rate(times, end_s, None))
+    index = read_index(path)
+    if index.pictures is None:
+        raise MediaError(
+            f"The file {shown(path)} has sound but no pictures; ask for its sound only."
+        )
+    return _picture_timeline(index, index.pictures)
+
+
+def _picture_timeline(index: PacketIndex, track: PictureTrack) -> Timeline:
+    base = float(track.time_base)
+    times: NDArray[np.float64] = track.shown_ts.astype(np.float64) * base - index.origin_s
+    end_s = track.end_ts * base - index.origin_s
+    return Timeline(times, end_s, constant_rate(times, end_s, track.declared_fps), index.notes)
+
+
+def read_frames(path: Path, indices: Sequence[int]) -> Iterator[Frame]:
+    """The frames at ascending indices of the clip's timeline, one at a time.
+
+    Only one frame is held, so a long clip takes no more memory than a short one.
+
+    Raises:
+        MediaError: the clip cannot be read, has no pictures, or none of them decodes.
+    """
+    source = _classify(path)
+    if source == "folder":
+        files = folder_frames(path)
+        for index in indices:
+            yield Frame(index / FOLDER_FPS, read_picture(files[index]))
+    elif source == "image":
+        with open_picture(path) as image:
+            if image is not None:
+                rgb = to_rgb(image)
+        for _ in indices:
+            yield Frame(0.0, rgb)
+    elif source == "animation":
+        times = read_timeline(path).times_s
+        for index, rgb in zip(indices, read_animation(path, indices), strict=True):
+            yield Frame(float(times[index]), rgb)
+    else:
+        yield from _container_frames(path, indices)
+
+
+def _container_frames(path: Path, indices: Sequence[int]) -> Iterator[Frame]:
+    index = read_index(path)
+    track = index.pictures
+    if track is None:
+        raise MediaError(
+            f"The file {shown(path)} has sound but no pictures; ask for its sound only."
+        )
+    wanted = [int(track.shown_ts[i]) for i in indices]
+    step = float(np.median(np.diff(track.shown_ts))) if len(track.shown_ts) > 1 else 0.0
+    for ts, frame in zip(wanted, decode_frames(path, track, wanted), strict=True):
+        # Packets that show nothing of their own (VP8's hidden references) are a step off at most.
+        exact = abs(ts - frame.ts) <= 1.5 * step and not frame.damaged
+        time_s = float(frame.ts * track.time_base) - index.origin_s
+        yield Frame(time_s, frame.rgb, exact)
+
+
+def sound_info(path: Path) -> SoundInfo | None:
+    """Where a clip's sound lies, or None when it has no sound.
+
+    Raises:
+        MediaError: the clip cannot be read.
+    """
+    if _classify(path) != "container":
+        return None
+    index = read_index(path)
+    if index.sound is None or index.sound.end_s <= index.sound.start_s:
+        return None
+    sound = index.sound
+    return SoundInfo(
+        start_s=sound.start_s,
+        end_s=sound.end_s,
+        padded_end_s=sound.padded_end_s,
+        clip_end_s=index.end_s,
+        sample_rate=sound.sample_rate,
+        with_pictures=index.pictures is not None,
+        notes=index.notes,
+    )
+
+
+def read_sound(
+    path: Path,
+    spans_s: Sequence[tuple[float, float]],
+    *,
+    rate: int | None,
+    first_channel: bool = False,
+) -> list[Sound]:
+    """Spans of a clip's sound, ascending by start; see `engines.sound_reader.read_spans`.
+
+    Raises:
+        MediaError: the clip cannot be read.
+    """
+    return read_spans(path, read_index(path), spans_s, rate=rate, first_channel=first_channel)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False  # opening it says what is wrong
+
+
+def _classify(path: Path) -> Literal["folder", "image", "animation", "container"]:
+    if _is_folder(path):
+        return "folder"
+    with open_picture(path) as image:
+        if image is None:
+            return "container"
+        return "animation" if is_animated(image) else "image"

@@ -1,0 +1,394 @@
+"""`VideoLlama2`: the one class that puts the parts together.
+
+Sessions are opened when first needed. One conversation is cached at a time: the decoder's cache is
+trimmed to what the next prompt shares with it. Not for several threads at once.
+"""
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import audio, media, video
+from engines.backends.onnxruntime import DecoderSession
+from engines.bundle import Bundle, cache_dir, open_embeddings
+from engines.config import BundleConfig, ClipOptions, Coverage
+from engines.devices import resolve
+from engines.encode import TOWER_FRAMES, EncodeSeconds, encode_steps, plan_clip
+from engines.encodings import Encoding, EncodingStore, encoding_key
+from engines.errors import BundleError, MediaError, PromptError
+from engines.events import Event, Progress, Result, TextPiece, Timing, Usage
+from engines.generate import (
+    FinishReason,
+    PrefillStep,
+    TokenPrompt,
+    check_length,
+    drain,
+    generate_steps,
+    prefill,
+    reusable,
+)
+from engines.kv_cache import KvCache, media_keys
+from engines.messages import (
+    Conversation,
+    Message,
+    Modal,
+    clip_message,
+    clip_options,
+    parse_messages,
+)
+from engines.prompt import prompt_ids, render_prompt
+from engines.sampling import GenerateOptions, Sampler, make_sampler, resolve_sampling
+from engines.sessions import Sessions
+from engines.tokenizer import TextStream, Tokenizer
+
+Array = NDArray[Any]
+
+MAX_NEW_TOKENS = 2048  # Upstream's default.
+
+
+@dataclass
+class Counters:
+    """Work done since the model was loaded, and work that was spared."""
+
+    clips_encoded: int = 0
+    frames_encoded: int = 0
+    sound_windows_encoded: int = 0
+    positions_prefilled: int = 0
+    tokens_decoded: int = 0
+    encodings_reused: int = 0
+    positions_reused: int = 0
+
+
+class VideoLlama2:
+    """A loaded bundle: encodes clips, answers questions.
+
+    Attributes:
+        bundle: the folder, its id and its manifest.
+        config: the manifest.
+        device: where it runs, and why.
+        counters: work done so far.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: str = "auto",
+        exact: bool = False,
+        threads: int | None = None,
+        keep_encodings: bool = True,
+    ) -> None:
+        """See `engines.load`."""
+        self.bundle = bundle
+        self.config: BundleConfig = bundle.config
+        self.device = resolve(device)
+        self.counters = Counters()
+        self._decoder_graph = _decoder_graph(bundle.config, exact)
+        self._embeddings = open_embeddings(bundle)
+        self._tokenizer = Tokenizer(bundle.path / "tokenizer.json")
+        self._store = EncodingStore(cache_dir() / "encodings" if keep_encodings else None)
+        self._sessions = Sessions(bundle, self.device.name, threads)
+        self._decoding: tuple[DecoderSession, KvCache] | None = None
+
+    def prepare_video(self, path: Path | str, **options: Any) -> Array:
+        """Pixel values (T, 3, S, S) float32 of a clip; `options` are fields of `ClipOptions`."""
+        clip = ClipOptions(Path(path), **options)
+        return video.prepare_video(clip, self.config.vision).pixel_values
+
+    def prepare_audio(self, path: Path | str, **options: Any) -> Array:
+        """Filter banks (windows, F, 128) float32 of a clip's sound; `options` as `ClipOptions`.
+
+        Raises:
+            MediaError: the model has no audio branch, or the clip no sound.
+        """
+        clip = ClipOptions(Path(path), **options)
+        if self.config.audio is None:
+            raise MediaError(
+                f"{clip.path.name} was to be heard, but {self.config.name} understands pictures"
+                " only; use a bundle of an audio-visual model."
+            )
+        return np.concatenate(audio.prepare_audio(clip, self.config.audio).fbanks)
+
+    def encode_video(self, pixel_values: Array) -> Array:
+        """Frames (T, 3, S, S) float32 → visual tokens (V, H) float32.
+
+        A single frame is a picture: it is shown as the model's number of frames, as upstream does.
+        """
+        starts = range(0, len(pixel_values), TOWER_FRAMES)
+        chunks = [self.vision_features(pixel_values[i : i + TOWER_FRAMES]) for i in starts]
+        return self.project(np.concatenate(chunks))
+
+    def vision_features(self, pixel_values: Array) -> Array:
+        """Frames (T, 3, S, S) float32 → features of their patches (T, N, D) float32."""
+        self.counters.frames_encoded += len(pixel_values)
+        pixels = np.ascontiguousarray(pixel_values, np.float32)
+        return self._sessions.get("vision_tower").run({"pixel_values": pixels})["vision_features"]
+
+    def project(self, vision_features: Array) -> Array:
+        """Features of T frames (T, N, D) → visual tokens (V, H) float32; one frame is repeated."""
+        if len(vision_features) == 1:
+            vision_features = np.repeat(vision_features, self.config.vision.num_frames, axis=0)
+        feeds = {"vision_features": np.ascontiguousarray(vision_features, np.float32)}
+        return self._sessions.get("projector").run(feeds)["visual_tokens"]
+
+    def encode_audio(self, fbank: Array) -> Array:
+        """Filter banks (1, F, 128) float32 → audio tokens (A, H) float32."""
+        self.counters.sound_windows_encoded += len(fbank)
+        feeds = {"fbank": np.ascontiguousarray(fbank, np.float32)}
+        tokens = self._sessions.get("audio").run(feeds)["audio_tokens"]
+        return tokens.reshape(-1, self.config.decoder.hidden_size)
+
+    def embed(self, ids: NDArray[np.int64]) -> Array:
+        """Token ids (n,) ≥ 0 → embeddings (n, H) float32; ValueError outside the vocabulary."""
+        if ids.size and (ids.min() < 0 or ids.max() >= len(self._embeddings)):
+            raise ValueError("token ids outside the vocabulary")
+        return np.asarray(self._embeddings[ids], np.float32)
+
+    def next_logits(self, inputs_embeds: Array) -> Array:
+        """Embeddings (1, L, H) → logits (vocab,) float32 after the last; stateless."""
+        length = inputs_embeds.shape[1]
+        check_length(length, 0, self.config.decoder.max_position_embeddings)
+        decoder, _ = self._open_decoder()
+        cache = self._new_cache(decoder)
+        cache.reserve(length)
+        prompt = TokenPrompt(inputs_embeds[0], np.zeros(length, np.int64))
+        return drain(prefill(decoder, cache, prompt)).copy()
+
+    def prompt_text(self, messages: Sequence[Message]) -> str:
+        """The prompt as the chat template renders it, the clip as its placeholder."""
+        conversation = parse_messages(messages)
+        return render_prompt(conversation.turns, self._modal(conversation), self.config.prompt)
+
+    def prompt_ids(self, messages: Sequence[Message]) -> NDArray[np.int64]:
+        """Token ids (L,) of a conversation, with -200 image, -201 video, -202 audio in place."""
+        conversation = parse_messages(messages)
+        return self._prompt_ids(conversation, self._modal(conversation))
+
+    def encode(self, options: ClipOptions) -> Encoding:
+        """Prepares and encodes a clip, or fetches what an earlier call made of it.
+
+        Raises:
+            MediaError: the clip cannot be read or lacks what was asked for.
+        """
+        return drain(self._encode(options, EncodeSeconds()))
+
+    def open_encoders(self, picture: bool, sound: bool) -> Iterator[Progress]:
+        """Opens the graphs that a clip needs, unless they are open."""
+        names = ["vision_tower", "projector"] * picture + ["audio"] * sound
+        for name in names:
+            yield from self._sessions.opening(name)
+
+    def generate(
+        self, messages: Sequence[Message], options: GenerateOptions | None = None
+    ) -> Iterator[Event]:
+        """Answers the last question of a conversation.
+
+        Args:
+            messages: see `prompt.parse_messages`; a clip part may carry every field of
+                `ClipOptions` beside its path (see `clip_message`).
+            options: how to answer.
+
+        Yields:
+            Progress, then a TextPiece per token, at last the Result. Ceasing to iterate cancels.
+
+        Raises:
+            PromptError: the conversation cannot be put to the model, or is too long.
+            MediaError: the clip cannot be read or lacks what was asked for.
+            DeviceError: the inference library failed.
+        """
+        started = time.perf_counter()
+        options = options or GenerateOptions()
+        sampler = make_sampler(resolve_sampling(options, self.config.generation))
+        conversation = parse_messages(messages)
+        seconds = EncodeSeconds()
+        encoding = None
+        if conversation.clip is not None:
+            encoding = yield from self._encode(clip_options(conversation.clip), seconds)
+        elif conversation.modal is not None:
+            raise PromptError(
+                f"The question begins with <{conversation.modal}> but names no clip; give the clip"
+                " as a part of the message."
+            )
+        prompt = self._token_prompt(conversation, encoding)
+        limit = self._new_token_limit(len(prompt.keys), options.max_new_tokens)
+        yield from self._sessions.opening(self._decoder_graph)
+        prefill_started = time.perf_counter()
+        eos = () if options.ignore_eos else self.config.decoder.eos_token_ids
+        written = yield from self._write(prompt, sampler, eos, limit)
+        yield Result(
+            answer=written.text,
+            token_ids=written.ids,
+            finish_reason=written.finish,
+            usage=_usage(len(prompt.keys), encoding, len(written.ids)),
+            timing=Timing(
+                seconds.media_s,
+                seconds.encode_s,
+                prefill_s=written.first_at - prefill_started,
+                first_token_s=written.first_at - started,
+                decode_tokens_per_s=written.tokens_per_s,
+            ),
+            coverage=encoding.coverage if encoding else Coverage(),
+            device=self.device.name,
+            bundle=self.bundle.id,
+        )
+
+    def begin(self, clip: ClipOptions) -> Iterator[Progress]:
+        """Encodes a clip and reads it into the cache, while the user still writes the question.
+
+        Raises:
+            MediaError: the clip cannot be read or lacks what was asked for.
+            PromptError: the clip is too long for the model.
+        """
+        encoding = yield from self._encode(clip, EncodeSeconds())
+        conversation = parse_messages([clip_message(clip, "")])
+        prompt = self._token_prompt(conversation, encoding)
+        # What stands behind the clip depends on the question.
+        known = int(np.flatnonzero(prompt.keys < 0)[-1]) + 1
+        check_length(known, 1, self.config.decoder.max_position_embeddings)
+        yield from self._sessions.opening(self._decoder_graph)
+        decoder, cache = self._open_decoder()
+        cache.reserve(known)
+        start = TokenPrompt(prompt.inputs_embeds[:known], prompt.keys[:known])
+        for step in prefill(decoder, cache, start):
+            self.counters.positions_prefilled += step.computed
+            yield Progress("prefill", step.done, step.total)
+
+    def open_graphs(self) -> Iterator[Progress]:
+        """Opens every graph that a question may need, unless it is open."""
+        yield from self.open_encoders(picture=True, sound=self.config.audio is not None)
+        yield from self._sessions.opening(self._decoder_graph)
+
+    def forget(self) -> None:
+        """Drops the cached conversation and the encodings in memory; those on disk stay."""
+        if self._decoding is not None:
+            self._decoding[1].trim(0)
+        self._store.clear_memory()
+
+    def _write(
+        self, prompt: TokenPrompt, sampler: Sampler, eos: tuple[int, ...], limit: int
+    ) -> Generator[Progress | TextPiece, None, "_Written"]:
+        decoder, cache = self._open_decoder()
+        stream = TextStream(self._tokenizer)
+        ids: list[int] = []
+        pieces: list[str] = []
+        finish: FinishReason = "length"
+        first_at = 0.0
+        reused = reusable(cache, prompt)
+        self.counters.positions_reused += reused
+        yield Progress("prefill", reused, len(prompt.keys))
+        steps = generate_steps(decoder, cache, prompt, self.embed, sampler, eos, limit)
+        for step in steps:
+            if isinstance(step, PrefillStep):
+                self.counters.positions_prefilled += step.computed
+                yield Progress("prefill", step.done, step.total)
+                continue
+            first_at = first_at or time.perf_counter()
+            self.counters.tokens_decoded += 1
+            ids.append(step.id)
+            # The text of the token that ends the answer is not part of it.
+            text = "" if step.finish == "stop" else stream.push(step.id)
+            if step.finish is not None:
+                finish = step.finish
+                text += stream.finish()
+            pieces.append(text)
+            yield TextPiece(text, step.id)
+        passed = time.perf_counter() - first_at
+        speed = (len(ids) - 1) / passed if len(ids) > 1 else None
+        return _Written("".join(pieces), tuple(ids), finish, first_at, speed)
+
+    def _encode(
+        self, options: ClipOptions, seconds: EncodeSeconds
+    ) -> Generator[Progress, None, Encoding]:
+        started = time.perf_counter()
+        key = encoding_key(media.clip_hash(options.path), options, self.bundle)
+        found = self._store.get(key)
+        seconds.media_s += time.perf_counter() - started
+        if found is not None:
+            self.counters.encodings_reused += 1
+            return found
+        encoding = yield from encode_steps(self, options, key, seconds)
+        self.counters.clips_encoded += 1
+        self._store.put(encoding)
+        return encoding
+
+    def _token_prompt(self, conversation: Conversation, encoding: Encoding | None) -> TokenPrompt:
+        ids = self._prompt_ids(conversation, encoding.modal if encoding else None)
+        if encoding is None:
+            return TokenPrompt(self.embed(ids), ids)
+        (at,) = np.flatnonzero(ids < 0)
+        tokens = [t for t in (encoding.visual_tokens, encoding.audio_tokens) if t is not None]
+        media_embeds = np.concatenate(tokens)
+        embeds = [self.embed(ids[:at]), media_embeds, self.embed(ids[at + 1 :])]
+        keys = [ids[:at], media_keys(encoding.key, len(media_embeds)), ids[at + 1 :]]
+        return TokenPrompt(np.concatenate(embeds), np.concatenate(keys))
+
+    def _new_token_limit(self, prompt_tokens: int, wanted: int | None) -> int:
+        context = self.config.decoder.max_position_embeddings
+        if wanted is not None and wanted < 1:
+            raise PromptError(f"The answer cannot have {wanted} tokens; ask for at least 1.")
+        check_length(prompt_tokens, wanted or 1, context)
+        return wanted or min(MAX_NEW_TOKENS, context - prompt_tokens)
+
+    def _prompt_ids(self, conversation: Conversation, modal: Modal | None) -> NDArray[np.int64]:
+        text = render_prompt(conversation.turns, modal, self.config.prompt)
+        return prompt_ids(text, modal, self._tokenizer.encode)
+
+    def _modal(self, conversation: Conversation) -> Modal | None:
+        part = conversation.clip
+        if part is None:
+            return conversation.modal
+        options = clip_options(part)
+        if part["type"] == "clip":
+            return plan_clip(media.probe(options.path), options, self.config).modal
+        declared: Modal = part["type"]
+        return "audio" if options.sound == "only" else declared
+
+    def _open_decoder(self) -> tuple[DecoderSession, KvCache]:
+        if self._decoding is None:
+            decoder = DecoderSession(self._sessions.get(self._decoder_graph))
+            self._decoding = decoder, self._new_cache(decoder)
+        return self._decoding
+
+    def _new_cache(self, decoder: DecoderSession) -> KvCache:
+        shape = self.config.decoder
+        return KvCache(
+            shape.num_hidden_layers,
+            shape.num_key_value_heads,
+            shape.head_dim,
+            decoder.cache_dtype,
+            limit=shape.max_position_embeddings,
+        )
+
+
+@dataclass(frozen=True)
+class _Written:
+    """An answer as it was written; `first_at` is the clock's reading at the first token."""
+
+    text: str
+    ids: tuple[int, ...]
+    finish: FinishReason
+    first_at: float
+    tokens_per_s: float | None
+
+
+def _decoder_graph(config: BundleConfig, exact: bool) -> str:
+    if not exact or config.quantisation.scheme != "int4":
+        return "decoder"  # Only an int4 decoder comes in two flavours.
+    if "decoder_exact" not in config.graphs:
+        raise BundleError(
+            f"{config.name} has no exact decoder; export the bundle again or leave out --exact."
+        )
+    return "decoder_exact"
+
+
+def _usage(prompt_tokens: int, encoding: Encoding | None, new_tokens: int) -> Usage:
+    visual = audio_tokens = 0
+    if encoding is not None:
+        visual = 0 if encoding.visual_tokens is None else len(encoding.visual_tokens)
+        audio_tokens = 0 if encoding.audio_tokens is None else len(encoding.audio_tokens)
+    text = prompt_tokens - visual - audio_tokens
+    return Usage(prompt_tokens, visual, audio_tokens, text, new_tokens)

@@ -1,0 +1,60 @@
+"""The bundle's graphs, each opened when it is first needed and kept open."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from engines.backends.onnxruntime import Session, open_session
+from engines.bundle import Bundle
+from engines.config import GraphConfig
+from engines.errors import BundleError
+from engines.events import Progress
+
+
+class Sessions:
+    """The opened graphs of one bundle on one device."""
+
+    def __init__(self, bundle: Bundle, device: str, threads: int | None) -> None:
+        self._bundle = bundle
+        self._device = device
+        self._threads = threads
+        self._open: dict[str, Session] = {}
+
+    def __contains__(self, graph: str) -> bool:
+        return graph in self._open
+
+    def get(self, graph: str) -> Session:
+        """The session of a graph of the manifest.
+
+        Raises:
+            BundleError: the bundle has no such graph, or it is not what the manifest says.
+            DeviceError: it cannot be opened on the device.
+        """
+        if graph not in self._open:
+            declared = self._bundle.config.graphs.get(graph)
+            if declared is None:
+                raise BundleError(
+                    f"The bundle {self._bundle.path} has no {graph} graph; use another bundle."
+                )
+            path = self._bundle.graph_path(graph)
+            session = open_session(path, self._device, self._threads)
+            _check(session, declared)
+            self._open[graph] = session
+        return self._open[graph]
+
+    def opening(self, graph: str) -> Iterator[Progress]:
+        """Opens a graph unless it is open, telling so."""
+        if graph not in self._open:
+            yield Progress("load", 0, 1)
+            self.get(graph)
+            yield Progress("load", 1, 1)
+
+
+def _check(session: Session, declared: GraphConfig) -> None:
+    for wanted, found in ((declared.inputs, session.inputs), (declared.outputs, session.outputs)):
+        dtypes = {name: np.dtype(dtype) for name, (dtype, _) in wanted.items()}
+        if dtypes != {name: info.dtype for name, info in found.items()}:
+            raise BundleError(
+                f"{session.path} does not have the inputs and outputs that the manifest says;"
+                " export the bundle again."
+            )

@@ -1,0 +1,23 @@
+import subprocess
+import sys
+from pathlib import Path
+
+HEAVY = ("onnxruntime", "torch", "onnx", "transformers", "PySide6")
+
+
+def test_loading_imports_no_inference_library_and_goes_offline_first(tiny_bundle: Path) -> None:
+    code = (
+        "import os, sys, engines\n"
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == os.environ['HF_HUB_OFFLINE'] == '1'\n"
+        f"engines.load({str(tiny_bundle)!r}, keep_encodings=False)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert answer.stdout.strip() == "[]"
+    assert answer.stderr == ""
