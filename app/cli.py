@@ -1,0 +1,287 @@
+"""`vl2`: ask a clip a question, talk about it, score answers, say what this machine has.
+
+Answers go to stdout, progress and statistics to stderr. Exit codes: 0 done, 1 the job failed (one
+sentence on stderr), 2 wrong usage, 130 interrupted.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engines.command import run_command
+from engines.version import VERSION
+
+if TYPE_CHECKING:
+    from engines.config import ClipOptions
+    from engines.model import VideoLlama2
+    from engines.sampling import GenerateOptions
+
+Arguments = argparse.Namespace
+
+_TOP = """\
+examples:
+  vl2 ask holiday.mp4 "What happens in the video?"
+  vl2 ask holiday.mp4 "What do you hear?" --sound only --range 1:05 1:20
+  vl2 chat holiday.mp4
+  vl2 doctor
+
+Everything runs on this computer. Without --bundle the bundled demo model answers; it knows only
+its small synthetic world (coloured shapes that move, flash and beep). For real clips, build a
+bundle from a VideoLLaMA 2 checkpoint with vl2-export.
+"""
+_ASK = """\
+examples:
+  vl2 ask clip.mp4 "How many people are there?" --bundle VideoLLaMA2-7B-16F-int4.vl2
+  vl2 ask clip.mp4 "What does it sound like?" --sound only --json
+  vl2 ask film.mkv "Who enters the room?" --range 12:30 12:50 --frames 32
+  vl2 ask photo.jpg "Describe the picture." --temperature 0.7 --top-p 0.9 --seed 3
+"""
+_CHAT = """\
+Type a question and press Enter; Ctrl+C stops an answer, an empty line or Ctrl+D ends.
+
+examples:
+  vl2 chat clip.mp4
+  printf 'What moves?\\nWhich colour is it?\\n' | vl2 chat clip.mp4
+"""
+_EVAL = """\
+A line of the file is one JSON object: {"clip": "a.mp4", "question": "...", "answer": "...",
+"type": "color"}, the clip's path relative to the file; "history": [["question", "answer"], ...]
+holds earlier turns.
+
+examples:
+  vl2 eval assets/clips/questions.jsonl
+  vl2 eval questions.jsonl --sound off --json > without-sound.json
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `vl2`; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal may not know every character
+    parser = build_parser()
+    parsed = parser.parse_args(arguments)
+    if parsed.run is None:
+        parser.print_help()
+        return 0
+    run: Callable[[Arguments], None] = parsed.run
+    return run_command("vl2", partial(run, parsed))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of `vl2`."""
+    parser = argparse.ArgumentParser(
+        prog="vl2",
+        description="Ask a video, with its sound, a picture or a sound file; all on this computer.",
+        epilog=_TOP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"vl2 {VERSION}")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    add = partial(commands.add_parser, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    ask = add("ask", help="ask one question about a clip", epilog=_ASK)
+    ask.add_argument("clip", metavar="CLIP", type=Path, help=_CLIP_HELP)
+    ask.add_argument("question", metavar="QUESTION")
+    _add_model_options(ask)
+    _add_clip_options(ask)
+    _add_answer_options(ask)
+    ask.add_argument("--json", action="store_true", help="print one JSON object when done")
+    ask.set_defaults(run=run_ask)
+
+    chat = add("chat", help="talk about a clip", epilog=_CHAT)
+    chat.add_argument("clip", metavar="CLIP", type=Path, help=_CLIP_HELP)
+    _add_model_options(chat)
+    _add_clip_options(chat)
+    _add_answer_options(chat)
+    chat.set_defaults(run=run_chat)
+
+    score = add("eval", help="answer a file of questions and score them", epilog=_EVAL)
+    score.add_argument("questions", metavar="QUESTIONS.jsonl", type=Path)
+    _add_model_options(score)
+    _add_clip_options(score)
+    score.add_argument("--max-new-tokens", metavar="N", type=int, default=128)
+    score.add_argument("--json", action="store_true", help="print every answer and the scores")
+    score.set_defaults(run=run_eval)
+
+    doctor = add("doctor", help="say what this machine has and what will run where")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    doctor.set_defaults(run=run_doctor)
+
+    bench = add("bench", help="measure speed; prints one JSON line")
+    bench.add_argument("clip", metavar="CLIP", type=Path, nargs="?", help="default: a demo clip")
+    _add_model_options(bench)
+    bench.add_argument("--runs", metavar="N", type=int, default=5, help="median of N (default 5)")
+    bench.set_defaults(run=run_bench)
+    return parser
+
+
+_CLIP_HELP = "video, picture, animated GIF, sound file or folder of frames"
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument("--bundle", metavar="DIR", type=Path, help="default: the demo model")
+    group.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "tensorrt"),
+        default="auto",
+        help="where to compute (default: %(default)s)",
+    )
+    group.add_argument("--threads", metavar="N", type=int, help="default: one per physical core")
+    group.add_argument(
+        "--exact", action="store_true", help="int4 layers with 32-bit activations: slower, closer"
+    )
+
+
+def _add_clip_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("clip")
+    group.add_argument("--frames", metavar="N", type=int, help="default: as the model was trained")
+    group.add_argument(
+        "--range",
+        metavar=("START", "END"),
+        nargs=2,
+        type=seconds,
+        help="part of the clip, in seconds or m:ss; cuts picture and sound",
+    )
+    group.add_argument(
+        "--sound", choices=("on", "off", "only"), default="on", help="default: %(default)s"
+    )
+    group.add_argument(
+        "--audio-window",
+        choices=("cover", "reference"),
+        default="cover",
+        help="cover: hear the sound in consecutive windows; reference: as the published demo does",
+    )
+    group.add_argument("--pad", action="store_true", help="pad pictures to a square, cut nothing")
+
+
+def _add_answer_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("answer")
+    group.add_argument("--max-new-tokens", metavar="N", type=int, help="default: 2048")
+    group.add_argument("--temperature", metavar="T", type=float, help="0 (default) is greedy")
+    group.add_argument("--top-p", metavar="P", type=float, help="default: 0.9 when sampling")
+    group.add_argument("--top-k", metavar="K", type=int, help="default: the model's")
+    group.add_argument("--seed", metavar="S", type=int, default=0, help="default: %(default)s")
+
+
+def seconds(text: str) -> float:
+    """Seconds from "12.5", "1:05" or "1:02:03.5"; ValueError for anything else."""
+    *larger, last = text.split(":")
+    if len(larger) > 2 or not all(part.isdigit() for part in larger):
+        raise ValueError(text)
+    total = 0
+    for part in larger:
+        total = (total + int(part)) * 60
+    return total + float(last)
+
+
+def run_ask(parsed: Arguments) -> None:
+    """`vl2 ask`."""
+    from app.terminal import coverage_line, print_answer, say, show, statistics
+    from engines.config import to_json
+    from engines.messages import clip_message
+
+    model = _load(parsed)
+    messages = [clip_message(clip_options(parsed), parsed.question)]
+    result = print_answer(model.generate(messages, generate_options(parsed)), quiet=parsed.json)
+    for note in result.coverage.notes:
+        say(note)
+    if parsed.json:
+        show(json.dumps(_answer_json(to_json(result)), ensure_ascii=False))
+    for line in (coverage_line(result), statistics(result)):
+        if line:
+            say(line)
+
+
+def run_chat(parsed: Arguments) -> None:
+    """`vl2 chat`."""
+    from app.chat import talk
+
+    talk(_load(parsed), clip_options(parsed), generate_options(parsed))
+
+
+def run_eval(parsed: Arguments) -> None:
+    """`vl2 eval`."""
+    from app.score import score
+
+    score(
+        _load(parsed), parsed.questions, clip_options(parsed), generate_options(parsed), parsed.json
+    )
+
+
+def run_doctor(parsed: Arguments) -> None:
+    """`vl2 doctor`."""
+    from app.doctor import report
+
+    report(parsed.json)
+
+
+def run_bench(parsed: Arguments) -> None:
+    """`vl2 bench`."""
+    from app.terminal import say, show
+    from assets import demo_clips
+    from engines.bench import bench
+    from engines.config import ClipOptions
+
+    record = bench(
+        partial(_load, parsed, keep_encodings=False),
+        ClipOptions(parsed.clip or demo_clips() / "demo.mp4"),
+        runs=parsed.runs,
+        tell=lambda done, total: say(f"run {done} of {total} …") if done < total else None,
+    )
+    show(json.dumps(record))
+
+
+def clip_options(parsed: Arguments) -> "ClipOptions":
+    """What the command line asks of a clip; `eval` names the clips later."""
+    from engines.config import ClipOptions
+
+    return ClipOptions(
+        path=getattr(parsed, "clip", None) or Path(),
+        num_frames=parsed.frames,
+        range_s=None if parsed.range is None else (parsed.range[0], parsed.range[1]),
+        sound=parsed.sound,
+        audio_window=parsed.audio_window,
+        seed=getattr(parsed, "seed", 0),
+        pad=parsed.pad,
+    )
+
+
+def generate_options(parsed: Arguments) -> "GenerateOptions":
+    """How the command line asks to answer."""
+    from engines.sampling import GenerateOptions
+
+    return GenerateOptions(
+        max_new_tokens=parsed.max_new_tokens,
+        temperature=getattr(parsed, "temperature", None),
+        top_p=getattr(parsed, "top_p", None),
+        top_k=getattr(parsed, "top_k", None),
+        seed=getattr(parsed, "seed", 0),
+    )
+
+
+def _load(parsed: Arguments, keep_encodings: bool = True) -> "VideoLlama2":
+    import engines
+    from assets import demo_bundle
+
+    return engines.load(
+        parsed.bundle or demo_bundle(),
+        parsed.device,
+        parsed.exact,
+        parsed.threads,
+        keep_encodings=keep_encodings,
+    )
+
+
+def _answer_json(result: dict[str, Any]) -> dict[str, Any]:
+    """The result with its seconds rounded to what a clock can tell."""
+    timing = {
+        name: None if value is None else round(value, 4) for name, value in result["timing"].items()
+    }
+    return {**result, "timing": timing}
