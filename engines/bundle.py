@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import stat
+import tokenize
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ Tell = Callable[[int, int], None]
 MANIFEST = "manifest.json"
 # Files up to this size are hashed at every opening; larger ones once per (path, size, time).
 ALWAYS_HASHED_BYTES = 64 << 20
+# Above every size, count, rate or duration that a manifest can sensibly hold.
+LARGEST_VALUE = 1 << 24
 # What desktops drop into any folder they show.
 _DESKTOP_FILES = frozenset({"Thumbs.db", "desktop.ini"})
 _GRAPHS = ("vision_tower", "projector", "decoder")
@@ -67,6 +70,7 @@ def open_bundle(path: Path, tell: Tell | None = None) -> Bundle:
         )
     text = _read_manifest(path)
     config = parse_manifest(text, path / MANIFEST)
+    _check_values(path, config)
     _check_names(path, config)
     _check_contents(path, config, tell)
     return Bundle(path, hashlib.sha256(text).hexdigest(), config)
@@ -82,7 +86,7 @@ def open_embeddings(bundle: Bundle) -> NDArray[Any]:
     decoder = bundle.config.decoder
     try:
         table: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
         raise BundleError(f"{path} is not a NumPy array; export the bundle again.") from error
     if table.shape != (decoder.vocab_size, decoder.hidden_size) or table.dtype not in (
         np.dtype(np.float16),
@@ -106,6 +110,28 @@ def _read_manifest(path: Path) -> bytes:
         raise BundleError(
             f"{path / MANIFEST} cannot be read ({error.strerror}); check its permissions."
         ) from error
+
+
+def _check_values(path: Path, config: BundleConfig) -> None:
+    vision, preprocess = config.vision, config.vision.preprocess
+    parts = [("vision", vision), ("preprocess", preprocess), ("decoder", config.decoder)]
+    parts += [("audio", config.audio)] if config.audio else []
+    wrong = [
+        f"{part}.{name}"
+        for part, fields in parts
+        for name, value in vars(fields).items()
+        if type(value) in (int, float) and not 0 < value < LARGEST_VALUE
+    ]
+    if vision.min_frames > vision.num_frames:
+        wrong.append("vision.min_frames")
+    if len(preprocess.image_mean) != 3 or not np.isfinite(preprocess.image_mean).all():
+        wrong.append("preprocess.image_mean")
+    if len(preprocess.image_std) != 3 or not all(0.001 < v < 1000 for v in preprocess.image_std):
+        wrong.append("preprocess.image_std")
+    if wrong:
+        raise BundleError(
+            f"The manifest of {path} has an impossible {wrong[0]}; export the bundle again."
+        )
 
 
 def _check_names(path: Path, config: BundleConfig) -> None:

@@ -131,11 +131,11 @@ def generate_steps(
     logits = yield from prefill(decoder, cache, prompt)
     ids: list[int] = []
     while True:
-        token = sampler(logits, ids)
-        if not np.isfinite(logits[token]):
+        if not np.isfinite(logits.max()):  # The largest of anything with NaN is NaN.
             raise DeviceError(
                 "The decoder gave numbers that are not finite; use --exact or another bundle."
             )
+        token = sampler(logits, ids)
         ids.append(token)
         if token in eos_token_ids:
             yield TokenStep(token, "stop")

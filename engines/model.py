@@ -1,26 +1,25 @@
 """`VideoLlama2`: the one class that puts the parts together.
 
 Sessions are opened when first needed. One conversation is cached at a time: the decoder's cache is
-trimmed to what the next prompt shares with it. Not for several threads at once.
+trimmed to what the next prompt shares with it. Not for several threads at once, except `stop`.
 """
 
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import audio, media, video
+from engines import media
 from engines.backends.onnxruntime import DecoderSession
-from engines.bundle import Bundle, cache_dir, open_embeddings
+from engines.bundle import Bundle, cache_dir
 from engines.config import BundleConfig, ClipOptions, Coverage
 from engines.devices import resolve
-from engines.encode import TOWER_FRAMES, EncodeSeconds, encode_steps, plan_clip
+from engines.encode import EncodeSeconds, encode_steps, plan_clip
 from engines.encodings import Encoding, EncodingStore, encoding_key
-from engines.errors import BundleError, MediaError, PromptError
+from engines.errors import BundleError, PromptError
 from engines.events import Event, Progress, Result, TextPiece, Timing, Usage
 from engines.generate import (
     FinishReason,
@@ -44,6 +43,7 @@ from engines.messages import (
 from engines.prompt import prompt_ids, render_prompt
 from engines.sampling import GenerateOptions, Sampler, make_sampler, resolve_sampling
 from engines.sessions import Sessions
+from engines.stages import Stages
 from engines.tokenizer import TextStream, Tokenizer
 
 Array = NDArray[Any]
@@ -51,20 +51,7 @@ Array = NDArray[Any]
 MAX_NEW_TOKENS = 2048  # Upstream's default.
 
 
-@dataclass
-class Counters:
-    """Work done since the model was loaded, and work that was spared."""
-
-    clips_encoded: int = 0
-    frames_encoded: int = 0
-    sound_windows_encoded: int = 0
-    positions_prefilled: int = 0
-    tokens_decoded: int = 0
-    encodings_reused: int = 0
-    positions_reused: int = 0
-
-
-class VideoLlama2:
+class VideoLlama2(Stages):
     """A loaded bundle: encodes clips, answers questions.
 
     Attributes:
@@ -83,70 +70,12 @@ class VideoLlama2:
         keep_encodings: bool = True,
     ) -> None:
         """See `engines.load`."""
-        self.bundle = bundle
-        self.config: BundleConfig = bundle.config
         self.device = resolve(device)
-        self.counters = Counters()
+        super().__init__(bundle, Sessions(bundle, self.device.name, threads))
         self._decoder_graph = _decoder_graph(bundle.config, exact)
-        self._embeddings = open_embeddings(bundle)
         self._tokenizer = Tokenizer(bundle.path / "tokenizer.json")
         self._store = EncodingStore(cache_dir() / "encodings" if keep_encodings else None)
-        self._sessions = Sessions(bundle, self.device.name, threads)
         self._decoding: tuple[DecoderSession, KvCache] | None = None
-
-    def prepare_video(self, path: Path | str, **options: Any) -> Array:
-        """Pixel values (T, 3, S, S) float32 of a clip; `options` are fields of `ClipOptions`."""
-        clip = ClipOptions(Path(path), **options)
-        return video.prepare_video(clip, self.config.vision).pixel_values
-
-    def prepare_audio(self, path: Path | str, **options: Any) -> Array:
-        """Filter banks (windows, F, 128) float32 of a clip's sound; `options` as `ClipOptions`.
-
-        Raises:
-            MediaError: the model has no audio branch, or the clip no sound.
-        """
-        clip = ClipOptions(Path(path), **options)
-        if self.config.audio is None:
-            raise MediaError(
-                f"{clip.path.name} was to be heard, but {self.config.name} understands pictures"
-                " only; use a bundle of an audio-visual model."
-            )
-        return np.concatenate(audio.prepare_audio(clip, self.config.audio).fbanks)
-
-    def encode_video(self, pixel_values: Array) -> Array:
-        """Frames (T, 3, S, S) float32 → visual tokens (V, H) float32.
-
-        A single frame is a picture: it is shown as the model's number of frames, as upstream does.
-        """
-        starts = range(0, len(pixel_values), TOWER_FRAMES)
-        chunks = [self.vision_features(pixel_values[i : i + TOWER_FRAMES]) for i in starts]
-        return self.project(np.concatenate(chunks))
-
-    def vision_features(self, pixel_values: Array) -> Array:
-        """Frames (T, 3, S, S) float32 → features of their patches (T, N, D) float32."""
-        self.counters.frames_encoded += len(pixel_values)
-        pixels = np.ascontiguousarray(pixel_values, np.float32)
-        return self._sessions.get("vision_tower").run({"pixel_values": pixels})["vision_features"]
-
-    def project(self, vision_features: Array) -> Array:
-        """Features of T frames (T, N, D) → visual tokens (V, H) float32; one frame is repeated."""
-        if len(vision_features) == 1:
-            vision_features = np.repeat(vision_features, self.config.vision.num_frames, axis=0)
-        feeds = {"vision_features": np.ascontiguousarray(vision_features, np.float32)}
-        return self._sessions.get("projector").run(feeds)["visual_tokens"]
-
-    def encode_audio(self, fbank: Array) -> Array:
-        """Filter banks (1, F, 128) float32 → audio tokens (A, H) float32."""
-        self.counters.sound_windows_encoded += len(fbank)
-        feeds = {"fbank": np.ascontiguousarray(fbank, np.float32)}
-        tokens = self._sessions.get("audio").run(feeds)["audio_tokens"]
-        return tokens.reshape(-1, self.config.decoder.hidden_size)
-
-    def embed(self, ids: NDArray[np.int64]) -> Array:
-        """Token ids (n,) ≥ 0 → embeddings (n, H) float32; ValueError outside the vocabulary."""
-        if ids.size and (ids.min() < 0 or ids.max() >= len(self._embeddings)):
-            raise ValueError("token ids outside the vocabulary")
-        return np.asarray(self._embeddings[ids], np.float32)
 
     def next_logits(self, inputs_embeds: Array) -> Array:
         """Embeddings (1, L, H) → logits (vocab,) float32 after the last; stateless."""
@@ -174,13 +103,8 @@ class VideoLlama2:
         Raises:
             MediaError: the clip cannot be read or lacks what was asked for.
         """
+        self.sessions.resume()
         return drain(self._encode(options, EncodeSeconds()))
-
-    def open_encoders(self, picture: bool, sound: bool) -> Iterator[Progress]:
-        """Opens the graphs that a clip needs, unless they are open."""
-        names = ["vision_tower", "projector"] * picture + ["audio"] * sound
-        for name in names:
-            yield from self._sessions.opening(name)
 
     def generate(
         self, messages: Sequence[Message], options: GenerateOptions | None = None
@@ -199,8 +123,10 @@ class VideoLlama2:
             PromptError: the conversation cannot be put to the model, or is too long.
             MediaError: the clip cannot be read or lacks what was asked for.
             DeviceError: the inference library failed.
+            Cancelled: another thread called `stop`.
         """
         started = time.perf_counter()
+        self.sessions.resume()
         options = options or GenerateOptions()
         sampler = make_sampler(resolve_sampling(options, self.config.generation))
         conversation = parse_messages(messages)
@@ -215,7 +141,7 @@ class VideoLlama2:
             )
         prompt = self._token_prompt(conversation, encoding)
         limit = self._new_token_limit(len(prompt.keys), options.max_new_tokens)
-        yield from self._sessions.opening(self._decoder_graph)
+        yield from self.sessions.opening(self._decoder_graph)
         prefill_started = time.perf_counter()
         eos = () if options.ignore_eos else self.config.decoder.eos_token_ids
         written = yield from self._write(prompt, sampler, eos, limit)
@@ -243,13 +169,14 @@ class VideoLlama2:
             MediaError: the clip cannot be read or lacks what was asked for.
             PromptError: the clip is too long for the model.
         """
+        self.sessions.resume()
         encoding = yield from self._encode(clip, EncodeSeconds())
         conversation = parse_messages([clip_message(clip, "")])
         prompt = self._token_prompt(conversation, encoding)
         # What stands behind the clip depends on the question.
         known = int(np.flatnonzero(prompt.keys < 0)[-1]) + 1
         check_length(known, 1, self.config.decoder.max_position_embeddings)
-        yield from self._sessions.opening(self._decoder_graph)
+        yield from self.sessions.opening(self._decoder_graph)
         decoder, cache = self._open_decoder()
         cache.reserve(known)
         start = TokenPrompt(prompt.inputs_embeds[:known], prompt.keys[:known])
@@ -260,7 +187,11 @@ class VideoLlama2:
     def open_graphs(self) -> Iterator[Progress]:
         """Opens every graph that a question may need, unless it is open."""
         yield from self.open_encoders(picture=True, sound=self.config.audio is not None)
-        yield from self._sessions.opening(self._decoder_graph)
+        yield from self.sessions.opening(self._decoder_graph)
+
+    def stop(self) -> None:
+        """Ends the work of another thread in this model at once, which then raises Cancelled."""
+        self.sessions.stop()
 
     def forget(self) -> None:
         """Drops the cached conversation and the encodings in memory; those on disk stay."""
@@ -349,18 +280,17 @@ class VideoLlama2:
 
     def _open_decoder(self) -> tuple[DecoderSession, KvCache]:
         if self._decoding is None:
-            decoder = DecoderSession(self._sessions.get(self._decoder_graph))
+            decoder = DecoderSession(self.sessions.get(self._decoder_graph))
             self._decoding = decoder, self._new_cache(decoder)
         return self._decoding
 
     def _new_cache(self, decoder: DecoderSession) -> KvCache:
-        shape = self.config.decoder
         return KvCache(
-            shape.num_hidden_layers,
-            shape.num_key_value_heads,
-            shape.head_dim,
+            decoder.layers,
+            decoder.kv_heads,
+            decoder.head_dim,
             decoder.cache_dtype,
-            limit=shape.max_position_embeddings,
+            limit=self.config.decoder.max_position_embeddings,
         )
 
 

@@ -21,6 +21,7 @@ from engines.messages import Modal, Turn
 
 PLACEHOLDER_IDS: dict[Modal, int] = {"image": -200, "video": -201, "audio": -202}
 MAX_PROMPT_CHARS = 1 << 20
+MAX_LOOPS = 100_000
 
 
 def render_prompt(turns: Sequence[Turn], modal: Modal | None, config: PromptConfig) -> str:
@@ -96,7 +97,23 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _strftime_now
+    environment.globals["range"] = _bounded_range()
     return environment
+
+
+def _bounded_range() -> Callable[..., range]:
+    # The sandbox bounds one range; loops inside loops would still never end.
+    left = MAX_LOOPS
+
+    def bounded(*limits: int) -> range:
+        nonlocal left
+        numbers = range(*limits)
+        left -= len(numbers)
+        if left < 0:
+            raise jinja2.TemplateError("it counts too far")
+        return numbers
+
+    return bounded
 
 
 def _tojson(value: Any, indent: int | None = None) -> str:

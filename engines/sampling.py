@@ -57,14 +57,14 @@ def resolve_sampling(options: GenerateOptions, defaults: GenerationConfig) -> Sa
     top_k = defaults.top_k if options.top_k is None else options.top_k
     penalty = options.repetition_penalty
     penalty = defaults.repetition_penalty if penalty is None else penalty
-    if not 0 <= temperature < np.inf:
-        raise PromptError(f"The temperature {temperature} is not a number from 0 up; choose one.")
+    if temperature != 0 and not 0.01 <= temperature <= 100:
+        raise PromptError(f"The temperature is {temperature}; choose 0, or a number up to 100.")
     if not 0 < top_p <= 1:
         raise PromptError(f"Top-p is {top_p}; choose a number above 0 and up to 1.")
     if top_k < 0:
         raise PromptError(f"Top-k is {top_k}; choose 0 for all tokens, or how many to keep.")
-    if not 0 < penalty < np.inf:
-        raise PromptError(f"The repetition penalty is {penalty}; choose a number above 0.")
+    if not 0.01 <= penalty <= 100:
+        raise PromptError(f"The repetition penalty is {penalty}; choose 1 for none, or up to 100.")
     if options.seed < 0:
         raise PromptError(f"The seed is {options.seed}; choose 0 or a positive whole number.")
     return Sampling(temperature, top_p, top_k, penalty, options.seed)

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from engines.backends.onnxruntime import Session, open_session
 from engines.bundle import Bundle
 from engines.config import GraphConfig
@@ -49,11 +47,21 @@ class Sessions:
             self.get(graph)
             yield Progress("load", 1, 1)
 
+    def stop(self) -> None:
+        """Ends whatever runs, from another thread."""
+        for session in list(self._open.values()):
+            session.stop()
+
+    def resume(self) -> None:
+        """Takes an earlier `stop` back."""
+        for session in self._open.values():
+            session.resume()
+
 
 def _check(session: Session, declared: GraphConfig) -> None:
     for wanted, found in ((declared.inputs, session.inputs), (declared.outputs, session.outputs)):
-        dtypes = {name: np.dtype(dtype) for name, (dtype, _) in wanted.items()}
-        if dtypes != {name: info.dtype for name, info in found.items()}:
+        types = {name: dtype for name, (dtype, _) in wanted.items()}
+        if types != {name: info.dtype.name for name, info in found.items()}:
             raise BundleError(
                 f"{session.path} does not have the inputs and outputs that the manifest says;"
                 " export the bundle again."

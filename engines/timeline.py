@@ -1,4 +1,4 @@
-"""When the frames of a clip are shown, whether their rate is constant, and which range is a part."""
+"""When the frames of a clip are shown, whether their rate is constant, what a range takes."""
 
 import math
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from engines.errors import BundleError, DeviceError
+from engines.errors import BundleError, Cancelled, DeviceError, Vl2Error
 from engines.offline import go_offline
 
 Array = NDArray[Any]
@@ -94,9 +94,9 @@ class Session:
         self.inputs = _tensor_infos(native.get_inputs())
         self.outputs = _tensor_infos(native.get_outputs())
         self.providers: list[str] = list(native.get_providers())
-        self._options = runtime().RunOptions()
+        self.options, self._shrinking = runtime().RunOptions(), runtime().RunOptions()
         # An encoder's activations are large and it runs once per clip: give the memory back.
-        self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self._shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Runs the graph once.
@@ -106,12 +106,30 @@ class Session:
 
         Raises:
             DeviceError: the library refused the arrays or failed.
+            Cancelled: `stop` was called meanwhile.
         """
         try:
-            values = self.native.run(None, dict(feeds), self._options)
+            values = self.native.run(None, dict(feeds), self._shrinking)
         except _runtime_errors() as error:
-            raise _run_failed(self.path, error) from error
+            raise self.failure(error) from error
         return dict(zip(self.outputs, values, strict=True))
+
+    def stop(self) -> None:
+        """Ends a run that another thread is in, between two operators; the next run if none is."""
+        self.options.terminate = self._shrinking.terminate = True
+
+    def resume(self) -> None:
+        """Takes an earlier `stop` back."""
+        self.options.terminate = self._shrinking.terminate = False
+
+    def failure(self, error: Exception) -> Vl2Error:
+        """What an exception of the library means to a user."""
+        if self.options.terminate:
+            return Cancelled("The work was stopped.")
+        return DeviceError(
+            f"{self.path.name} failed while running ({_first_line(error)}); try a shorter clip, or"
+            " --device cpu."
+        )
 
 
 def open_session(
@@ -141,7 +159,8 @@ def open_session(
         options.add_session_config_entry(key, value)
     providers = [*([wanted] if wanted else []), "CPUExecutionProvider"]
     try:
-        native = ort.InferenceSession(str(path), options, providers=providers)
+        # Its Python wrapper would print to stdout and change to the CPU in silence.
+        native = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except MemoryError as error:
         raise DeviceError(
             f"There is not enough memory to open {path.name}; close other programs or use a"
@@ -163,6 +182,8 @@ def open_session(
 class DecoderSession:
     """The decoder graph bound to a cache: keys and values are written where they are kept.
 
+    Raises BundleError when the graph does not have a decoder's inputs and outputs.
+
     Past and present of a layer are bound to the same array, so no token copies the cache. Arrays
     for one token are bound once and rewritten in place; only a chunk of several tokens binds anew.
     """
@@ -170,15 +191,22 @@ class DecoderSession:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.layers = sum(name.endswith(".key") for name in session.outputs)
-        key = session.inputs["past_key_values.0.key"]
+        try:
+            key = session.inputs["past_key_values.0.key"]
+            hidden = session.inputs["inputs_embeds"].shape[-1]
+            vocab = session.outputs["logits"].shape[-1]
+            _, kv_heads, _, head_dim = key.shape
+        except (KeyError, IndexError, ValueError) as error:
+            raise _no_decoder(session.path) from error
+        if not (
+            isinstance(hidden, int)
+            and isinstance(vocab, int)
+            and isinstance(kv_heads, int)
+            and isinstance(head_dim, int)
+        ):
+            raise _no_decoder(session.path)
         self.cache_dtype: np.dtype[Any] = key.dtype
-        hidden = session.inputs["inputs_embeds"].shape[-1]
-        vocab = session.outputs["logits"].shape[-1]
-        if not isinstance(hidden, int) or not isinstance(vocab, int):
-            raise BundleError(
-                f"{session.path} does not declare its hidden and vocabulary sizes; export the"
-                " bundle again."
-            )
+        self.kv_heads, self.head_dim = kv_heads, head_dim
         self._seqlens_k = np.zeros(1, np.int32)
         self._total = np.zeros((), np.int32)
         self._keep = np.ones((), np.int64)
@@ -202,6 +230,7 @@ class DecoderSession:
 
         Raises:
             DeviceError: the library failed.
+            Cancelled: the session was stopped meanwhile.
         """
         if cache is not self._bound:
             self._bind(cache)
@@ -215,9 +244,9 @@ class DecoderSession:
             binding = self._chunk
             binding.bind_cpu_input("inputs_embeds", np.ascontiguousarray(inputs_embeds, np.float32))
         try:
-            self.session.native.run_with_iobinding(binding)
+            self.session.native.run_with_iobinding(binding, self.session.options)
         except _runtime_errors() as error:
-            raise _run_failed(self.session.path, error) from error
+            raise self.session.failure(error) from error
         return self._next
 
     def _bind(self, cache: Sequence[Array]) -> None:
@@ -254,6 +283,12 @@ def _wanted_provider(device: str) -> str | None:
     return None
 
 
+def _no_decoder(path: Path) -> BundleError:
+    return BundleError(
+        f"{path} does not have a decoder's inputs and outputs; export the bundle again."
+    )
+
+
 def _tensor_infos(native: Sequence[Any]) -> dict[str, TensorInfo]:
     return {
         item.name: TensorInfo(
@@ -262,13 +297,6 @@ def _tensor_infos(native: Sequence[Any]) -> dict[str, TensorInfo]:
         )
         for item in native
     }
-
-
-def _run_failed(path: Path, error: Exception) -> DeviceError:
-    return DeviceError(
-        f"{path.name} failed while running ({_first_line(error)}); try a shorter clip, or --device"
-        " cpu."
-    )
 
 
 def _first_line(error: Exception) -> str:

@@ -44,6 +44,28 @@ def test_another_format_version(own_bundle: Own) -> None:
     refused(folder, "version 9")
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("vision", "num_frames", 0),
+        ("vision", "min_frames", 99),
+        ("audio", "window_s", -1.0),
+        ("audio", "window_s", float("nan")),
+        ("decoder", "vocab_size", 1 << 40),
+        ("preprocess", "crop", 0),
+        ("preprocess", "image_std", [0.5, 0.5, 0]),
+        ("preprocess", "image_mean", [0.5, 0.5]),
+    ],
+    ids=str,
+)
+def test_values_that_cannot_be(own_bundle: Own, part: str, name: str, value: Any) -> None:
+    folder, manifest = own_bundle
+    fields = manifest["vision"]["preprocess"] if part == "preprocess" else manifest[part]
+    fields[name] = value
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    refused(folder, rf"impossible {part}\.{name}")
+
+
 def test_a_missing_file(own_bundle: Own) -> None:
     folder, _ = own_bundle
     (folder / "projector.onnx").unlink()

@@ -120,10 +120,13 @@ def test_stopping_leaves_the_cache_as_far_as_it_was_computed(
     assert decoder.runs[2] == (3, 1)
 
 
-def test_numbers_that_are_not_finite(decoder: CountingDecoder, cache: KvCache) -> None:
-    steps = generate_steps(
-        decoder, cache, prompt(1), embed, lambda logits, _: int(logits.fill(np.nan) or 0), {9}, 5
-    )
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite(cache: KvCache, wrong: float) -> None:
+    class Overflowing:
+        def run(self, inputs_embeds: Any, past: int, cache: Sequence[Any]) -> Any:
+            return np.full(VOCAB, wrong, np.float32)
+
+    steps = generate_steps(Overflowing(), cache, prompt(1), embed, lambda *_: 0, {9}, 5)
     with pytest.raises(DeviceError, match="not finite"):
         list(steps)
 

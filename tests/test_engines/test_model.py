@@ -10,7 +10,7 @@ import pytest
 
 import engines
 from engines.config import ClipOptions
-from engines.errors import BundleError, MediaError, PromptError
+from engines.errors import BundleError, Cancelled, MediaError, PromptError
 from engines.events import Progress, Result, TextPiece
 from engines.messages import clip_message
 from engines.model import VideoLlama2
@@ -163,7 +163,7 @@ def test_another_process_finds_the_encoding(model: VideoLlama2, fake_media: Any)
 
 
 def opened(model: VideoLlama2) -> list[str]:
-    return [graph for graph in model.config.graphs if graph in model._sessions]
+    return [graph for graph in model.config.graphs if graph in model.sessions]
 
 
 def test_the_encoders_are_opened_only_when_needed(model: VideoLlama2) -> None:
@@ -186,6 +186,21 @@ def test_stopping_in_the_middle_and_asking_again(model: VideoLlama2) -> None:
                 break
         events.close()  # type: ignore[attr-defined]
         assert ask(model, messages).token_ids == expected.token_ids
+
+
+def stop_at(model: VideoLlama2, messages: Any, stage: str) -> None:
+    for event in model.generate(messages, SHORT):
+        if isinstance(event, TextPiece) if stage == "text" else stage in vars(event).values():
+            model.stop()
+
+
+@pytest.mark.parametrize("stage", ["vision", "audio", "prefill", "text"])
+def test_stop_from_outside(model: VideoLlama2, stage: str) -> None:
+    messages = [clip_message(FILM, "Who?")]
+    with pytest.raises(Cancelled, match="stopped"):
+        stop_at(model, messages, stage)
+    fresh = engines.load(model.bundle.path, threads=1, keep_encodings=False)
+    assert ask(model, messages).token_ids == ask(fresh, messages).token_ids
 
 
 def test_kinds_of_clips_and_their_placeholders(model: VideoLlama2) -> None:

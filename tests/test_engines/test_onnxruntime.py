@@ -124,12 +124,16 @@ def test_wrong_input_is_one_sentence(tiny_bundle: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_no_graph_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"not a graph", b"", b"name: \xb9"], ids=str)
+def test_a_file_that_is_no_graph_is_one_sentence(
+    tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "decoder.onnx"
-    path.write_text("not a graph", encoding="utf-8")
+    path.write_bytes(content)
     with pytest.raises(DeviceError, match=r"cannot open .*decoder\.onnx") as caught:
         open_session(path)
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])

@@ -90,6 +90,7 @@ def test_a_broken_template_is_the_bundles_fault() -> None:
         "{{ messages.append(1) }}",
         "{{ '%s' | format(messages.__init__.__globals__) }}",
         "{% for i in range(99999999) %}x{% endfor %}",
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
     ],
 )
 def test_the_sandbox_holds(template: str) -> None:
@@ -98,7 +99,7 @@ def test_the_sandbox_holds(template: str) -> None:
 
 
 def test_a_prompt_without_end_is_stopped() -> None:
-    template = "{% for i in range(9999) %}{% for j in range(9999) %}xxxx{% endfor %}{% endfor %}"
+    template = "{% for i in range(2000) %}{{ 'xxxxxxxx' * 100 }}{% endfor %}"
     with pytest.raises(PromptError, match="longer than"):
         render_prompt([Turn("user", "a")], None, with_template(template))
 
