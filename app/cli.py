@@ -6,6 +6,7 @@ sentence on stderr), 2 wrong usage, 130 interrupted.
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -171,14 +172,15 @@ def _add_answer_options(parser: argparse.ArgumentParser) -> None:
 
 
 def seconds(text: str) -> float:
-    """Seconds from "12.5", "1:05" or "1:02:03.5"; ValueError for anything else."""
+    """Seconds from "12.5", "1:05" or "1:02:03.5"; ArgumentTypeError for anything else."""
     *larger, last = text.split(":")
-    if len(larger) > 2 or not all(part.isdigit() for part in larger):
-        raise ValueError(text)
-    total = 0
-    for part in larger:
-        total = (total + int(part)) * 60
-    return total + float(last)
+    try:
+        total = float(last)
+    except ValueError:
+        total = math.nan
+    if len(larger) > 2 or not all(part.isdigit() for part in larger) or not math.isfinite(total):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 12.5 or 1:05 or 1:02:03")
+    return total + sum(int(part) * 60**power for power, part in enumerate(reversed(larger), 1))
 
 
 def run_ask(parsed: Arguments) -> None:

@@ -22,7 +22,7 @@ class ProgressLine:
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
-        self._stage = ""
+        self._shown: set[str] = set()
 
     def show(self, progress: Progress) -> None:
         """Replace the line, or begin a new one where lines cannot be replaced."""
@@ -30,15 +30,15 @@ class ProgressLine:
         if self._live:
             counted = f" {progress.done}/{progress.total}" if progress.total > 1 else ""
             print(f"\r\x1b[K{words}{counted} …", end="", file=sys.stderr, flush=True)
-        elif progress.stage != self._stage:
+        elif progress.stage not in self._shown:
             print(f"{words} …", file=sys.stderr, flush=True)
-        self._stage = progress.stage
+        self._shown.add(progress.stage)
 
     def clear(self) -> None:
         """Take the line away."""
-        if self._live and self._stage:
+        if self._live and self._shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        self._stage = ""
+            self._shown.clear()
 
 
 def say(sentence: str) -> None:

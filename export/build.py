@@ -1,0 +1,101 @@
+"""A checkpoint becomes a bundle: the steps in their order."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engines.config import SelftestConfig, SourceConfig
+from export.checkpoint import Checkpoint
+from export.compare import refuse_failures, table, tolerance
+from export.folder import check_target, publish, unfinished
+from export.manifest import audio_config, write_manifest
+from export.parts import (
+    Workshop,
+    export_audio,
+    export_decoder,
+    export_embeddings,
+    export_vision,
+)
+from export.plan import ExportOptions, Plan, make_plan
+from export.progress import Progress, size
+from export.prompt_facts import (
+    check_vocabulary,
+    eos_token_ids,
+    read_generation,
+    read_prompt,
+    write_tokenizer,
+)
+from export.verify import selftest_rows
+
+SELFTEST = "selftest.npz"
+
+
+def export_bundle(folder: Path, target: Path, options: ExportOptions) -> None:
+    """Export a checkpoint.
+
+    Args:
+        folder: The checkpoint.
+        target: The bundle to make; it appears whole and verified, or not at all.
+        options: How.
+
+    Raises:
+        CheckpointError: the checkpoint is incomplete, malformed, or not supported.
+        ExportError: the export cannot be made here, or a graph is outside its tolerance.
+    """
+    checkpoint = Checkpoint(folder)
+    plan = make_plan(checkpoint, options)
+    check_target(target, plan.bundle_bytes, options.replace)
+    progress = Progress(plan.work)
+    progress.say(_introduction(checkpoint, plan, options))
+    with unfinished(target) as part, torch.inference_mode():
+        shop = Workshop(checkpoint, plan, part, progress)
+        tokenizer = write_tokenizer(folder, part / "tokenizer.json")
+        check_vocabulary(tokenizer, checkpoint.config.decoder.vocab_size, folder)
+        prompt = read_prompt(folder, checkpoint.config.kind, tokenizer)
+        eos = eos_token_ids(folder, prompt.special_tokens, tokenizer)
+        generation = read_generation(folder)
+        visual_tokens = export_vision(shop)
+        audio = audio_config(checkpoint.config)
+        if audio is not None:
+            export_audio(shop, audio)
+        inputs_embeds = export_embeddings(shop, prompt, tokenizer, visual_tokens)
+        export_decoder(shop, inputs_embeds, options.tensorrt_graph)
+        selftest = _write_selftest(shop)
+        progress.say("hashing, and opening the bundle as the program will")
+        source = SourceConfig(
+            folder.resolve().name, checkpoint.sha256(), checkpoint.config.model_type
+        )
+        text_side = (prompt, generation, eos)
+        checks = (selftest, tuple(shop.rows))
+        write_manifest(part, checkpoint.config, source, plan, text_side, shop.graphs, checks)
+        refuse_failures(selftest_rows(part))
+        publish(part, target)
+    progress.say(table(shop.rows))
+    written = sum(path.stat().st_size for path in target.iterdir())
+    progress.say(f"wrote {target}, {size(written)}")
+
+
+def _introduction(checkpoint: Checkpoint, plan: Plan, options: ExportOptions) -> str:
+    config = checkpoint.config
+    parts = [config.vision.kind, config.projector_type, config.kind]
+    parts += ["BEATs"] if config.sound else []
+    text = f"{checkpoint.folder}: {' + '.join(parts)}, to {plan.scheme}"
+    if plan.group is not None:
+        how = "as asked" if options.group else "the largest that divides every matrix"
+        text += f" in groups of {plan.group} ({how})"
+    return f"{text}; about {size(plan.bundle_bytes)}"
+
+
+def _write_selftest(shop: Workshop) -> SelftestConfig:
+    arrays: dict[str, Any] = dict(shop.selftest)
+    np.savez_compressed(shop.folder / SELFTEST, **arrays)
+    scheme = shop.plan.scheme
+    tolerances = {"visual_tokens": tolerance(scheme, "projector")}
+    if "audio_tokens" in shop.selftest:
+        tolerances["audio_tokens"] = tolerance(scheme, "audio")
+    tolerances["logits"] = tolerance(scheme, "decoder")
+    if scheme == "int4":
+        tolerances["logits_exact"] = tolerance(scheme, "decoder_exact")
+    return SelftestConfig(SELFTEST, tolerances)

@@ -1,0 +1,107 @@
+"""A folder that appears whole or not at all: written as a sibling, renamed when it is finished."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engines.errors import ExportError
+from export.progress import size
+
+PART, OLD = ".part-", ".old-"
+# Beside the weights: graphs, tokenizer, manifest, and room for the file system's own needs.
+SPARE_BYTES = 32 << 20
+
+
+def check_target(target: Path, needed: int, replace: bool) -> None:
+    """Refuse early what could only fail late.
+
+    Args:
+        target: The folder to be made.
+        needed: Bytes it will take.
+        replace: An existing one may be replaced.
+
+    Raises:
+        ExportError: the target exists, has no parent folder, or the disk has too little space.
+    """
+    if target.exists() and not replace:
+        raise ExportError(
+            f"{target} exists already; choose another name with -o, or replace it with --force."
+        )
+    if target.exists() and not (target / "manifest.json").is_file() and not _is_empty(target):
+        raise ExportError(f"{target} is not a bundle, so it is not replaced; choose another name.")
+    parent = target.absolute().parent
+    if not parent.is_dir():
+        raise ExportError(f"The folder {parent} does not exist; make it or choose another with -o.")
+    free = shutil.disk_usage(parent).free
+    if free < needed + SPARE_BYTES:
+        raise ExportError(
+            f"The bundle needs {size(needed + SPARE_BYTES)} but {parent} has {size(free)} free;"
+            " free space or choose another place with -o."
+        )
+
+
+@contextmanager
+def unfinished(target: Path) -> Iterator[Path]:
+    """Give a temporary sibling of `target`, and remove it if the work in it does not end well.
+
+    Raises:
+        ExportError: the disk is full, or cannot be written.
+    """
+    _remove_stale(target)
+    part = target.with_name(f"{target.name}{PART}{os.getpid()}")
+    try:
+        part.mkdir()
+        yield part
+    except BaseException as error:
+        shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _disk_failed(error, part, target) from error
+        raise
+
+
+def publish(part: Path, target: Path) -> None:
+    """Give the finished folder its name, in the place of an older one if there is one."""
+    for path in part.iterdir():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+    old = target.with_name(f"{target.name}{OLD}{os.getpid()}")
+    if target.exists():
+        target.rename(old)
+    part.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _disk_failed(error: OSError, part: Path, target: Path) -> ExportError:
+    reason = (error.strerror or str(error)).lower()
+    place = str(error.filename or part)
+    if place.startswith(str(part)):
+        return ExportError(
+            f"{target} could not be written ({reason}); free space or choose another place with -o."
+        )
+    return ExportError(f"{place} could not be read ({reason}); check the disk and the permissions.")
+
+
+def _remove_stale(target: Path) -> None:
+    """Remove what an export to the same name left behind when it was killed."""
+    for path in target.absolute().parent.glob(f"{target.name}{PART}*"):
+        if not _runs(path.name.rpartition("-")[2]):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _runs(process: str) -> bool:
+    # Asking is harmless only on POSIX; on Windows a running export's open files resist removal.
+    if os.name != "posix" or not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and next(folder.iterdir(), None) is None

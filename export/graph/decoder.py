@@ -1,0 +1,233 @@
+"""The language decoder as a graph, written layer by layer, in the form ONNX Runtime runs fastest.
+
+Attention is GroupQueryAttention with rotary positions inside and one buffer for past and present,
+so the cache is written in place. `decoder_tensorrt` swaps the `Form` and keeps the rest.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from onnx import TensorProto
+from torch import Tensor
+
+from export.graph.builder import MICROSOFT, Graph, Shape
+from export.graph.layers import LinearWeight, linear, numpy, reshape, rms_norm, silu
+from export.reference.decoder import MLP, DecoderConfig, DecoderLayer, Expert, rotary
+
+
+@dataclass(frozen=True)
+class FeedForwardWeights:
+    """A gated feed-forward: down(silu(gate(x)) * up(x)); an expert's w1, w3, w2."""
+
+    gate: LinearWeight
+    up: LinearWeight
+    down: LinearWeight
+    names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """What one decoder layer holds, ready to be written; several graphs may share it."""
+
+    input_layernorm: Tensor
+    post_attention_layernorm: Tensor
+    q_proj: LinearWeight
+    k_proj: LinearWeight
+    v_proj: LinearWeight
+    o_proj: LinearWeight
+    mlp: FeedForwardWeights | None
+    router: Tensor | None = None  # (experts, H), Mixtral
+    experts: tuple[FeedForwardWeights, ...] = ()
+
+
+# What a torch layer is stored as.
+Take = Callable[[torch.nn.Linear], LinearWeight]
+Linear = Callable[[Graph, str, str, LinearWeight], str]
+# (graph, config, path, x float32, experts, [weights (1, L, k) float32, chosen (1, L, k) int64])
+Experts = Callable[[Graph, DecoderConfig, str, str, tuple[FeedForwardWeights, ...], list[str]], str]
+
+
+@dataclass(frozen=True)
+class Form:
+    """The parts in which the two flavours differ."""
+
+    declare: Callable[[Graph, DecoderConfig], None]
+    linear: Linear
+    attend: Callable[[Graph, DecoderConfig, int, list[str]], str]
+    experts: Experts
+    keep: Callable[[Graph, str], str]  # hidden states (1, L, H) to those whose logits are wanted
+
+
+def layer_weights(layer: DecoderLayer, take: Take) -> LayerWeights:
+    """Take a layer's weights, each matrix but the router's through `take`, which may quantise."""
+    attention = layer.self_attn
+    moe = layer.block_sparse_moe if hasattr(layer, "block_sparse_moe") else None
+    return LayerWeights(
+        input_layernorm=layer.input_layernorm.weight,
+        post_attention_layernorm=layer.post_attention_layernorm.weight,
+        q_proj=take(attention.q_proj),
+        k_proj=take(attention.k_proj),
+        v_proj=take(attention.v_proj),
+        o_proj=take(attention.o_proj),
+        mlp=None if moe else _mlp_weights(layer.mlp, take),
+        router=moe.gate.weight if moe else None,
+        experts=tuple(_expert_weights(e, take) for e in moe.experts) if moe else (),
+    )
+
+
+def _mlp_weights(mlp: MLP, take: Take) -> FeedForwardWeights:
+    return FeedForwardWeights(take(mlp.gate_proj), take(mlp.up_proj), take(mlp.down_proj))
+
+
+def _expert_weights(expert: torch.nn.Module, take: Take) -> FeedForwardWeights:
+    assert isinstance(expert, Expert)
+    names = ("w1", "w3", "w2")
+    return FeedForwardWeights(take(expert.w1), take(expert.w3), take(expert.w2), names)
+
+
+class DecoderWriter:
+    """Writes a decoder: inputs on construction, then `layer` for each, then `head`."""
+
+    def __init__(self, g: Graph, config: DecoderConfig, form: Form) -> None:
+        self.g = g
+        self.config = config
+        self.form = form
+        width = config.hidden_size
+        self._x = g.input("inputs_embeds", TensorProto.FLOAT, [1, "L", width])
+        form.declare(g, config)
+
+    def layer(self, index: int, weights: LayerWeights) -> None:
+        """Write layer `index`."""
+        g, path, eps = self.g, f"/model/layers.{index}", self.config.rms_norm_eps
+        attention = f"{path}/self_attn"
+        y = rms_norm(g, f"{path}/input_layernorm", self._x, weights.input_layernorm, eps)
+        y = g.to_compute(y, attention)
+        qkv = [
+            self.form.linear(g, f"{attention}/{name}", y, getattr(weights, name))
+            for name in ("q_proj", "k_proj", "v_proj")
+        ]
+        y = self.form.attend(g, self.config, index, qkv)
+        y = self.form.linear(g, f"{attention}/o_proj", y, weights.o_proj)
+        x = g.node("Add", [self._x, g.to_float(y, attention)], attention)
+        norm = f"{path}/post_attention_layernorm"
+        y = rms_norm(g, norm, x, weights.post_attention_layernorm, eps)
+        if weights.mlp is not None:
+            y = g.to_compute(y, f"{path}/mlp")
+            y = feed_forward(g, f"{path}/mlp", y, weights.mlp, self.form.linear)
+            y = g.to_float(y, f"{path}/mlp")
+        else:
+            y = self._moe(f"{path}/block_sparse_moe", y, weights)
+        self._x = g.node("Add", [x, y], path)
+
+    def head(self, norm: Tensor, lm_head: LinearWeight) -> None:
+        """Write the last norm and the logits of the wanted positions."""
+        g = self.g
+        x = self.form.keep(g, self._x)
+        x = rms_norm(g, "/model/norm", x, norm, self.config.rms_norm_eps)
+        x = self.form.linear(g, "/lm_head", g.to_compute(x, "/lm_head"), lm_head)
+        g.node("Cast", [x], "/logits", to=TensorProto.FLOAT, outputs=["logits"])
+        g.output("logits", TensorProto.FLOAT, [1, "K", self.config.vocab_size])
+
+    def _moe(self, path: str, x: str, weights: LayerWeights) -> str:
+        """Write routing, in float32, and the experts: (1, L, H) to (1, L, H)."""
+        g = self.g
+        assert weights.router is not None
+        router = g.weight(f"{path}/gate.weight", numpy(weights.router).T.copy())
+        scores = g.node("Softmax", [g.node("MatMul", [x, router], path)], path, axis=-1)
+        count = g.constant(f"{path}/k", np.asarray([self.config.num_experts_per_tok], np.int64))
+        best, chosen = g.nodes("TopK", [scores, count], path, 2, axis=-1)
+        last = g.constant(f"{path}/last", np.asarray([-1], np.int64))
+        best = g.node("Div", [best, g.node("ReduceSum", [best, last], path)], path)
+        return self.form.experts(g, self.config, path, x, weights.experts, [best, chosen])
+
+
+def feed_forward(g: Graph, path: str, x: str, weights: FeedForwardWeights, product: Linear) -> str:
+    """Write a gated feed-forward, compute type in and out."""
+    gate, up, down = (f"{path}/{name}" for name in weights.names)
+    y = silu(g, gate, product(g, gate, x, weights.gate))
+    y = g.node("Mul", [y, product(g, up, x, weights.up)], path)
+    return product(g, down, y, weights.down)
+
+
+def _declare(g: Graph, config: DecoderConfig) -> None:
+    g.input("seqlens_k", TensorProto.INT32, [1])
+    g.input("total_sequence_length", TensorProto.INT32, [])
+    g.input("logits_to_keep", TensorProto.INT64, [])
+    cache: Shape = [1, config.num_key_value_heads, "C", config.head_dim]
+    for i in range(config.num_hidden_layers):
+        for part in ("key", "value"):
+            g.input(f"past_key_values.{i}.{part}", g.compute, cache)
+            g.output(f"present.{i}.{part}", g.compute, cache)
+    cos, sin = rotary(config, torch.arange(config.max_position_embeddings))
+    half = config.head_dim // 2  # The second half repeats the first.
+    g.matrix("/rotary/cos", numpy(cos[:, :half]))
+    g.matrix("/rotary/sin", numpy(sin[:, :half]))
+
+
+def _attend(g: Graph, config: DecoderConfig, index: int, qkv: list[str]) -> str:
+    past = [f"past_key_values.{index}.{part}" for part in ("key", "value")]
+    lengths = ["seqlens_k", "total_sequence_length"]
+    path = f"/model/layers.{index}/self_attn"
+    return g.nodes(
+        "GroupQueryAttention",
+        [*qkv, *past, *lengths, "/rotary/cos", "/rotary/sin"],
+        path,
+        3,
+        outputs=[f"{path}/output_0", f"present.{index}.key", f"present.{index}.value"],
+        domain=MICROSOFT,
+        num_heads=config.num_attention_heads,
+        kv_num_heads=config.num_key_value_heads,
+        scale=config.head_dim**-0.5,
+        do_rotary=1,
+        local_window_size=config.window(index) or -1,
+    )[0]
+
+
+def _sparse_experts(
+    g: Graph,
+    config: DecoderConfig,
+    path: str,
+    x: str,
+    experts: tuple[FeedForwardWeights, ...],
+    routing: list[str],
+) -> str:
+    """Write experts that compute only the tokens routed to them, which may be none.
+
+    Each gathers its rows, multiplies, and adds the weighted result back to its rows.
+    """
+    best, chosen = (
+        reshape(g, f"{path}/{name}", value, -1, config.num_experts_per_tok)
+        for name, value in zip(("best", "chosen"), routing, strict=True)
+    )
+    tokens = reshape(g, f"{path}/tokens", x, -1, config.hidden_size)
+    out = g.node("ConstantOfShape", [g.node("Shape", [tokens], path)], path)
+    tokens = g.to_compute(tokens, path)
+    first = g.constant(f"{path}/first", np.asarray(0, np.int64))
+    column = g.constant(f"{path}/column", np.asarray([1], np.int64))
+    for e, expert in enumerate(experts):
+        name = f"{path}/experts.{e}"
+        number = g.constant(f"{name}/number", np.asarray(e, np.int64))
+        hits = g.node("NonZero", [g.node("Equal", [chosen, number], name)], name)  # (2, n)
+        share = g.node("GatherND", [best, g.node("Transpose", [hits], name)], name)
+        share = g.node("Unsqueeze", [share, column], f"{name}/share")  # (n, 1)
+        rows = g.node("Gather", [hits, first], f"{name}/rows", axis=0)
+        y = g.node("Gather", [tokens, rows], name, axis=0)  # (n, H)
+        y = g.to_float(feed_forward(g, name, y, expert, linear), name)
+        y = g.node("Mul", [y, share], f"{name}/weighted")
+        rows = g.node("Unsqueeze", [rows, column], f"{name}/rows")
+        out = g.node("ScatterND", [out, rows, y], name, reduction="add")
+    return reshape(g, f"{path}/out", out, 1, -1, config.hidden_size)
+
+
+def _keep(g: Graph, x: str) -> str:
+    """Write the last `logits_to_keep` (at least 1) of (1, L, H)."""
+    path = "/model/keep"
+    start = reshape(g, path, g.node("Neg", ["logits_to_keep"], path), 1)
+    end = g.constant(f"{path}/end", np.asarray([2**31], np.int64))
+    axis = g.constant(f"{path}/axis", np.asarray([1], np.int64))
+    return g.node("Slice", [x, start, end, axis], path)
+
+
+ONNXRUNTIME = Form(_declare, linear, _attend, _sparse_experts, _keep)

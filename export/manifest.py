@@ -1,0 +1,125 @@
+"""The manifest of a bundle, from what the export knows (docs/bundle-format.md)."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from engines.bundle import MANIFEST, file_sha256
+from engines.config import (
+    FORMAT_VERSION,
+    AudioConfig,
+    BundleConfig,
+    DecoderConfig,
+    FileConfig,
+    GenerationConfig,
+    GraphConfig,
+    PromptConfig,
+    QuantisationConfig,
+    SelftestConfig,
+    SourceConfig,
+    VerificationRow,
+    VisionConfig,
+    to_json,
+)
+from export import PRODUCER
+from export.model_config import ModelConfig
+from export.plan import Plan
+from export.reference.projector import SAMPLERS
+
+SAMPLE_RATE, MEL_BINS = 16000, 128
+FRAME, STEP = 400, 160  # samples of one filter bank frame, and between two
+# The reference glues this many snippets of a video's sound together.
+CLIPS_PER_VIDEO = 8
+# Four windows of the published model: two minutes of sound, 5984 tokens.
+MAX_WINDOWS = 4
+
+
+def vision_config(config: ModelConfig) -> VisionConfig:
+    """Describe the visual side."""
+    sampler = SAMPLERS.get(config.projector_type)
+    frames_needed = sampler.kernel[0] - 2 * sampler.padding if sampler else 1
+    return VisionConfig(
+        image_size=config.vision.image_size,
+        patch_size=config.vision.patch_size,
+        hidden_size=config.vision.hidden_size,
+        num_frames=config.num_frames,
+        tokens_per_frame=config.vision.num_patches,
+        min_frames=max(frames_needed, 1),
+        projector_type=config.projector_type,
+        preprocess=config.preprocess,
+    )
+
+
+def audio_config(config: ModelConfig) -> AudioConfig | None:
+    """Describe the audio side, if there is one."""
+    sound = config.sound
+    if sound is None:
+        return None
+    frames = 1 + (round(sound.window_s * SAMPLE_RATE) - FRAME) // STEP
+    return AudioConfig(
+        num_mel_bins=MEL_BINS,
+        sample_rate=SAMPLE_RATE,
+        window_s=sound.window_s,
+        clip_duration_s=sound.clip_duration_s,
+        clips_per_video=CLIPS_PER_VIDEO,
+        tokens_per_window=sound.tower.num_tokens(frames, MEL_BINS),
+        max_windows=MAX_WINDOWS,
+        fbank_bf16=True,
+    )
+
+
+def decoder_config(config: ModelConfig, eos: tuple[int, ...]) -> DecoderConfig:
+    """Describe the decoder."""
+    decoder = config.decoder
+    return DecoderConfig(
+        hidden_size=decoder.hidden_size,
+        num_hidden_layers=decoder.num_hidden_layers,
+        num_attention_heads=decoder.num_attention_heads,
+        num_key_value_heads=decoder.num_key_value_heads,
+        head_dim=decoder.head_dim,
+        vocab_size=decoder.vocab_size,
+        max_position_embeddings=decoder.max_position_embeddings,
+        eos_token_ids=eos,
+    )
+
+
+def quantisation_config(plan: Plan) -> QuantisationConfig:
+    """Describe how the decoder's matrices are stored."""
+    return QuantisationConfig(plan.scheme, "rtn" if plan.scheme == "int4" else "none", plan.group)
+
+
+def write_manifest(
+    folder: Path,
+    config: ModelConfig,
+    source: SourceConfig,
+    plan: Plan,
+    text_side: tuple[PromptConfig, GenerationConfig, tuple[int, ...]],
+    graphs: Mapping[str, GraphConfig],
+    checks: tuple[SelftestConfig, tuple[VerificationRow, ...]],
+) -> None:
+    """Hash every file of a finished folder and write its manifest."""
+    prompt, generation, eos = text_side
+    selftest, rows = checks
+    files = {
+        path.name: FileConfig(path.stat().st_size, file_sha256(path))
+        for path in sorted(folder.iterdir())
+    }
+    bundle = BundleConfig(
+        format_version=FORMAT_VERSION,
+        name=config.name or source.checkpoint,
+        created_by=PRODUCER,
+        source=source,
+        quantisation=quantisation_config(plan),
+        vision=vision_config(config),
+        audio=audio_config(config),
+        decoder=decoder_config(config, eos),
+        prompt=prompt,
+        generation=generation,
+        graphs=dict(graphs),
+        files=files,
+        selftest=selftest,
+        verification=rows,
+        card=config.card,
+    )
+    text = json.dumps(to_json(bundle), indent=1, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

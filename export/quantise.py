@@ -1,0 +1,77 @@
+"""Which weights are stored how: the seam where another rounding method takes the place of RTN."""
+
+from typing import Literal
+
+from torch import nn
+
+from engines.errors import ExportError
+from export.graph.decoder import Take
+from export.graph.layers import LinearWeight
+from export.reference.decoder import DecoderConfig
+from quant.grid import Quantised, dequantise, round_to_nearest
+
+Scheme = Literal["fp32", "fp16", "int4"]
+
+GROUPS = (128, 64, 32, 16)
+# The output matrix decides every token and is read once per token: eight bits, not four.
+HEAD_BITS = 8
+
+
+def choose_group(config: DecoderConfig, asked: int | None) -> int:
+    """Return the group size that divides the input of every decoder matrix.
+
+    Args:
+        config: The decoder.
+        asked: What the user wants; None takes the largest of 128, 64, 32 and 16 that fits.
+
+    Raises:
+        ExportError: the asked one does not divide an input, or none does.
+    """
+    inputs = matrix_inputs(config)
+    for group in (asked,) if asked else GROUPS:
+        odd = [name for name, width in inputs.items() if width % group]
+        if not odd:
+            return group
+    if asked:
+        raise ExportError(
+            f"--group {asked} does not divide the {inputs[odd[0]]} inputs of {odd[0]}; leave"
+            " --group out to take the largest that fits."
+        )
+    raise ExportError(
+        f"No group size of {GROUPS[-1]} or more divides the {inputs[odd[0]]} inputs of {odd[0]};"
+        " export this checkpoint with --fp16."
+    )
+
+
+def matrix_inputs(config: DecoderConfig) -> dict[str, int]:
+    """Return the number of inputs of each kind of matrix in a decoder layer."""
+    return {
+        "q_proj, k_proj, v_proj, gate_proj, up_proj and lm_head": config.hidden_size,
+        "o_proj": config.num_attention_heads * config.head_dim,
+        "down_proj": config.intermediate_size,
+    }
+
+
+def taker(scheme: Scheme, group: int | None, bits: int = 4) -> Take:
+    """Return the function that turns a decoder's linear layer into what is stored.
+
+    Args:
+        scheme: "int4" rounds to nearest; the others keep the matrix.
+        group: Group size of int4.
+        bits: Width of a code: 4, or 8 for the output matrix.
+    """
+
+    def keep(module: nn.Linear) -> LinearWeight:
+        return LinearWeight(module.weight, module.bias)
+
+    def round_matrix(module: nn.Linear) -> LinearWeight:
+        assert group is not None
+        return LinearWeight(round_to_nearest(module.weight, group, bits), module.bias)
+
+    return round_matrix if scheme == "int4" else keep
+
+
+def store_back(module: nn.Linear, layer: LinearWeight) -> None:
+    """Give a torch layer the values that were stored, so that it computes what the graph does."""
+    if isinstance(layer.weight, Quantised):
+        dequantise(layer.weight, out=module.weight)

@@ -1,0 +1,108 @@
+"""The grid a weight is rounded to: symmetric integers times one positive scale per group.
+
+Groups lie along the input axis, as every int4 kernel wants them. Scales are float16 values (kept
+in float32) so that each graph flavour, whatever type it stores them in, holds the same number.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# The smallest scale written: float16's smallest normal number, because kernels flush below it.
+MIN_SCALE = 2.0**-14
+MAX_SCALE = 65504.0
+# Numbers that are rounded at a time.
+BLOCK_NUMBERS = 1 << 24
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A weight matrix on a grid: `weight[n, k] = codes[n, k] * scales[n, k // group]`.
+
+    Attributes:
+        codes: (N, K) int8, from -2**(bits-1) to 2**(bits-1) - 1.
+        scales: (N, K / group) float32, positive, each one a float16 value.
+        bits: 4 or 8.
+    """
+
+    codes: Tensor
+    scales: Tensor
+    bits: int
+
+    @property
+    def group(self) -> int:
+        """Weights that share a scale."""
+        return self.codes.shape[1] // self.scales.shape[1]
+
+
+def group_scales(weight: Tensor, group: int, bits: int) -> Tensor:
+    """Return the least scales that clip nothing: weight (N, K) to (N, K / group) float32.
+
+    The grid reaches one step further down than up, so each sign asks for its own scale and the
+    larger of the two is taken.
+
+    Raises:
+        ValueError: `group` does not divide K.
+    """
+    rows, columns = weight.shape
+    if columns % group:
+        raise ValueError(f"group {group} does not divide {columns} inputs")
+    top = 2 ** (bits - 1)
+    grouped = weight.reshape(rows, columns // group, group)
+    scale = torch.maximum(grouped.amax(-1).float() / (top - 1), -grouped.amin(-1).float() / top)
+    return to_float16_grid(scale)
+
+
+def to_float16_grid(scale: Tensor) -> Tensor:
+    """Round positive scales to float16 values, upwards where rounding down would clip; float32."""
+    scale = scale.clamp(MIN_SCALE, MAX_SCALE)
+    rounded = scale.half()
+    short = rounded.float() < scale
+    up = torch.nextafter(rounded, torch.full_like(rounded, MAX_SCALE))
+    return torch.where(short, up, rounded).float()
+
+
+def round_to_grid(weight: Tensor, scales: Tensor, bits: int) -> Tensor:
+    """Return the nearest codes: weight (N, K) and scales (N, K / group) to (N, K) int8."""
+    top = 2 ** (bits - 1)
+    group = weight.shape[1] // scales.shape[1]
+    codes = torch.empty(weight.shape, dtype=torch.int8)
+    for part in _row_blocks(weight):
+        grouped = weight[part].float().reshape(-1, scales.shape[1], group)
+        steps = (grouped / scales[part, :, None]).round_().clamp_(-top, top - 1)
+        codes[part] = steps.flatten(1).to(torch.int8)
+    return codes
+
+
+def round_to_nearest(weight: Tensor, group: int, bits: int = 4) -> Quantised:
+    """Quantise a matrix without data.
+
+    Args:
+        weight: (N, K) of any float dtype, output rows by input columns.
+        group: Input columns that share a scale.
+        bits: 4 or 8.
+
+    Raises:
+        ValueError: `group` does not divide K.
+    """
+    scales = group_scales(weight, group, bits)
+    return Quantised(round_to_grid(weight, scales, bits), scales, bits)
+
+
+def dequantise(quantised: Quantised, out: Tensor | None = None) -> Tensor:
+    """Return the (N, K) float32 weight that the codes stand for, in `out` if that is given."""
+    codes, scales = quantised.codes, quantised.scales
+    out = torch.empty(codes.shape) if out is None else out
+    for part in _row_blocks(codes):
+        grouped = codes[part].float().reshape(-1, scales.shape[1], quantised.group)
+        out[part] = (grouped * scales[part, :, None]).flatten(1)
+    return out
+
+
+def _row_blocks(matrix: Tensor) -> Iterator[slice]:
+    """Cut a matrix into blocks of rows, so that what is made on the way stays small."""
+    rows = max(BLOCK_NUMBERS // max(matrix.shape[1], 1), 1)
+    for start in range(0, len(matrix), rows):
+        yield slice(start, start + rows)

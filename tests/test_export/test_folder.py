@@ -1,0 +1,101 @@
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from engines.errors import ExportError
+from export.folder import check_target, publish, unfinished
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "made" / "x.vl2"
+
+
+@pytest.fixture(autouse=True)
+def parent(target: Path) -> Path:
+    target.parent.mkdir()
+    return target.parent
+
+
+def work_that_fails(target: Path, error: BaseException) -> None:
+    with unfinished(target) as part:
+        (part / "a").write_text("1")
+        raise error
+
+
+def test_a_folder_appears_when_it_is_whole(target: Path, parent: Path) -> None:
+    with unfinished(target) as part:
+        (part / "a").write_text("1")
+        assert not target.exists()
+        publish(part, target)
+    assert [p.name for p in parent.iterdir()] == ["x.vl2"]
+    assert (target / "a").read_text() == "1"
+
+
+def test_an_older_one_is_replaced_in_whole(target: Path, parent: Path) -> None:
+    target.mkdir()
+    (target / "manifest.json").write_text("{}")
+    (target / "left over").write_text("")
+    with unfinished(target) as part:
+        (part / "manifest.json").write_text("{}")
+        publish(part, target)
+    assert [p.name for p in parent.iterdir()] == ["x.vl2"]
+    assert [p.name for p in target.iterdir()] == ["manifest.json"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ExportError, ZeroDivisionError])
+def test_nothing_is_left_of_work_that_fails(
+    target: Path, parent: Path, error: type[BaseException]
+) -> None:
+    with pytest.raises(error):
+        work_that_fails(target, error())
+    assert not list(parent.iterdir())
+
+
+def test_a_full_disk_is_one_sentence(target: Path, parent: Path) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(ExportError, match=r"x\.vl2 could not be written \(no space left on"):
+        work_that_fails(target, full)
+    assert not list(parent.iterdir())
+
+
+def test_what_a_killed_export_left_is_removed(target: Path, parent: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    stale = parent / f"x.vl2.part-{ended.pid}"
+    running = parent / f"x.vl2.part-{os.getppid()}"
+    for folder in (stale, running):
+        folder.mkdir()
+        (folder / "decoder.data").write_text("half")
+    with unfinished(target):
+        assert not stale.exists()
+        assert running.exists()
+
+
+def test_target_that_exists(target: Path) -> None:
+    target.mkdir()
+    (target / "manifest.json").write_text("{}")
+    with pytest.raises(ExportError, match="exists already; choose another name with -o"):
+        check_target(target, 0, replace=False)
+    check_target(target, 0, replace=True)
+
+
+def test_only_a_bundle_is_ever_replaced(target: Path) -> None:
+    target.mkdir()
+    (target / "thesis.tex").write_text("")
+    with pytest.raises(ExportError, match="is not a bundle, so it is not replaced"):
+        check_target(target, 0, replace=True)
+
+
+def test_too_little_space_and_no_folder(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50_000_000))
+    with pytest.raises(ExportError, match=r"needs 4\.1 GB but .* has 50\.0 MB free; free space"):
+        check_target(target, 4_100_000_000, replace=False)
+    with pytest.raises(ExportError, match="does not exist; make it"):
+        check_target(target / "deeper" / "y.vl2", 0, replace=False)

@@ -1,0 +1,37 @@
+import io
+
+from export.progress import Progress, duration, size
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_one_line_that_changes() -> None:
+    stream = Terminal()
+    progress = Progress(200, stream)
+    progress.step("vision tower", 50)
+    progress.step("projector", 50)
+    progress.say("done")
+    shown = stream.getvalue().split("\r\x1b[K")
+    assert shown == ["", "vision tower · 25%", "projector · 50%", "done\n"]
+
+
+def test_a_log_file_gets_a_line_now_and_then() -> None:
+    stream = io.StringIO()
+    progress = Progress(200, stream)
+    for _ in range(50):
+        progress.step("layer", 1)
+    assert stream.getvalue() == "layer · 0%\n"
+
+
+def test_work_beyond_the_estimate_is_still_all_of_it() -> None:
+    stream = io.StringIO()
+    Progress(10, stream).step("layer", 20)
+    assert stream.getvalue() == "layer · 100%\n"
+
+
+def test_words_for_numbers() -> None:
+    assert [duration(s) for s in (44.6, 200, 7200)] == ["45 s", "3 min", "2.0 h"]
+    assert [size(n) for n in (4_100_000_000, 5_940_000, 340_000)] == ["4.1 GB", "5.9 MB", "340 kB"]

@@ -1,0 +1,158 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engines.errors import CheckpointError
+from export.tensors import TensorFolder, read_header, read_json, read_pickle
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_file({"a": torch.arange(6.0).reshape(2, 3)}, tmp_path / "model.safetensors")
+    return tmp_path
+
+
+def shard(folder: Path, tensors: dict[str, dict[str, torch.Tensor]]) -> None:
+    for file, content in tensors.items():
+        save_file(content, folder / file)
+    names = {name: file for file, content in tensors.items() for name in content}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_stored_dtypes_come_back(tmp_path: Path, dtype: torch.dtype) -> None:
+    value = torch.tensor([[1.5, -2.25], [0.0, 3.0]], dtype=dtype)
+    save_file({"x": value, "empty": torch.zeros(0, 4, dtype=dtype)}, tmp_path / "model.safetensors")
+    tensors = TensorFolder(tmp_path)
+    assert torch.equal(tensors.get("x", (2, 2)), value)
+    assert tensors.get("x", (2, 2)).dtype == dtype
+    assert tensors.get("empty", (0, 4)).shape == (0, 4)
+
+
+def test_shards_are_one_set_of_tensors(tmp_path: Path) -> None:
+    shard(tmp_path, {"1.safetensors": {"a": torch.ones(2)}, "2.safetensors": {"b": torch.zeros(3)}})
+    tensors = TensorFolder(tmp_path)
+    assert "a" in tensors
+    assert tensors.get("b", (3,)).tolist() == [0, 0, 0]
+
+
+def test_missing_shard(tmp_path: Path) -> None:
+    shard(tmp_path, {"1.safetensors": {"a": torch.ones(2)}, "2.safetensors": {"b": torch.zeros(3)}})
+    (tmp_path / "2.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"shard .*2\.safetensors is missing; fetch"):
+        TensorFolder(tmp_path)
+
+
+def test_an_index_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
+    index = {"weight_map": {"a": "../secret.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match="outside its folder"):
+        TensorFolder(tmp_path)
+
+
+def test_no_weights(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"neither model\.safetensors nor"):
+        TensorFolder(tmp_path)
+
+
+def test_missing_tensor_wrong_shape_not_finite(tmp_path: Path) -> None:
+    save_file(
+        {"nan": torch.tensor([1.0, float("nan")]), "inf": torch.tensor([float("inf")])},
+        tmp_path / "model.safetensors",
+    )
+    tensors = TensorFolder(tmp_path)
+    with pytest.raises(CheckpointError, match="has no tensor b;"):
+        tensors.get("b", (1,))
+    with pytest.raises(CheckpointError, match=r"has the shape \[2\] where config.json asks for"):
+        tensors.get("nan", (3,))
+    for name, shape in (("nan", (2,)), ("inf", (1,))):
+        with pytest.raises(CheckpointError, match=rf"{name} in .* holds NaN or infinite"):
+            tensors.get(name, shape)
+
+
+def test_truncated_file(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="shorter than its header says"):
+        TensorFolder(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff" * 64,
+        b"\x02\0\0\0\0\0\0\0[]",
+        b"\x04\0\0\0\0\0\0\0oops",
+        b'\x0e\0\0\0\0\0\0\0{"a": {"b":1}}',
+    ],
+)
+def test_damaged_headers(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged"):
+        read_header(path)
+
+
+def header(entry: dict[str, object], data: bytes) -> bytes:
+    text = json.dumps({"a": entry}).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": [2], "data_offsets": [8, 0]},
+        {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": "x", "data_offsets": [0, 8]},
+        {"shape": [2], "data_offsets": [0, 8]},
+    ],
+)
+def test_entries_that_make_no_sense(tmp_path: Path, entry: dict[str, object]) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(header(entry, b"\0" * 8))
+    with pytest.raises(CheckpointError, match="is damaged"):
+        read_header(path)
+
+
+def test_other_dtypes_are_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2, dtype=torch.int8)}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="stores weights as I8"):
+        TensorFolder(tmp_path).get("a", (2,))
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (exec, ("raise SystemExit('code in the file ran')",))
+
+
+def test_pickles_run_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "tower.pt"
+    torch.save({"cfg": Harmful()}, path)
+    with pytest.raises(CheckpointError, match="cannot be read as plain tensors"):
+        read_pickle(path)
+
+
+def test_damaged_pickles(tmp_path: Path) -> None:
+    path = tmp_path / "tower.pt"
+    with pytest.raises(CheckpointError, match="is missing"):
+        read_pickle(path)
+    for content in (b"", b"not a pickle"):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            read_pickle(path)
+    torch.save([1, 2], path)
+    with pytest.raises(CheckpointError, match="does not hold a dictionary"):
+        read_pickle(path)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '"x"'])
+def test_json_that_is_no_object(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        read_json(path)
