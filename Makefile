@@ -8,8 +8,8 @@ pip := $(bin)/python -m pip --disable-pip-version-check --quiet
 # Also pins what builds the package itself.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-CLIP ?= assets/clips/demo.mp4
-QUESTION ?= What happens in the video?
+CLIP ?= assets/clips/bounce.mp4
+QUESTION ?= Describe what you see and hear.
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8

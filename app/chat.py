@@ -1,7 +1,9 @@
 """`vl2 chat`: a conversation about one clip, on a terminal or through a pipe."""
 
 import sys
+from contextlib import closing
 
+from app.background import interruptible, still_working
 from app.terminal import print_answer, say, statistics
 from engines.config import ClipOptions
 from engines.errors import PromptError
@@ -20,8 +22,11 @@ def talk(model: VideoLlama2, clip: ClipOptions, options: GenerateOptions) -> Non
     while question := _read_question():
         asked = [*messages, _turn(clip, question, first=not messages)]
         try:
-            result = print_answer(model.generate(asked, options))
+            with closing(interruptible(model.generate(asked, options), model.stop)) as events:
+                result = print_answer(events)
         except KeyboardInterrupt:
+            if still_working():
+                raise  # nothing else can be asked meanwhile
             say("\nStopped; the question is not kept.")
             continue
         except PromptError as error:

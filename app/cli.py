@@ -7,13 +7,16 @@ sentence on stderr), 2 wrong usage, 130 interrupted.
 import argparse
 import json
 import math
+import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engines.command import run_command
+from app.background import interruptible, still_working
+from engines.command import INTERRUPTED, run_command
 from engines.version import VERSION
 
 if TYPE_CHECKING:
@@ -64,13 +67,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal may not know every character
+    # Pillow warns of oddities in a picture that it reads all the same.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     parser = build_parser()
     parsed = parser.parse_args(arguments)
     if parsed.run is None:
         parser.print_help()
         return 0
     run: Callable[[Arguments], None] = parsed.run
-    return run_command("vl2", partial(run, parsed))
+    code = run_command("vl2", partial(run, parsed))
+    if code == INTERRUPTED and still_working():
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -117,7 +126,9 @@ def build_parser() -> argparse.ArgumentParser:
     bench = add("bench", help="measure speed; prints one JSON line")
     bench.add_argument("clip", metavar="CLIP", type=Path, nargs="?", help="default: a demo clip")
     _add_model_options(bench)
-    bench.add_argument("--runs", metavar="N", type=int, default=5, help="median of N (default 5)")
+    bench.add_argument(
+        "--runs", metavar="N", type=positive, default=5, help="median of N (default 5)"
+    )
     bench.set_defaults(run=run_bench)
     return parser
 
@@ -180,7 +191,17 @@ def seconds(text: str) -> float:
         total = math.nan
     if len(larger) > 2 or not all(part.isdigit() for part in larger) or not math.isfinite(total):
         raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 12.5 or 1:05 or 1:02:03")
-    return total + sum(int(part) * 60**power for power, part in enumerate(reversed(larger), 1))
+    minutes = 0
+    for part in larger:
+        minutes = minutes * 60 + int(part)
+    return total + minutes * 60
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def run_ask(parsed: Arguments) -> None:
@@ -191,7 +212,8 @@ def run_ask(parsed: Arguments) -> None:
 
     model = _load(parsed)
     messages = [clip_message(clip_options(parsed), parsed.question)]
-    result = print_answer(model.generate(messages, generate_options(parsed)), quiet=parsed.json)
+    events = interruptible(model.generate(messages, generate_options(parsed)), model.stop)
+    result = print_answer(events, quiet=parsed.json)
     for note in result.coverage.notes:
         say(note)
     if parsed.json:
@@ -233,7 +255,7 @@ def run_bench(parsed: Arguments) -> None:
 
     record = bench(
         partial(_load, parsed, keep_encodings=False),
-        ClipOptions(parsed.clip or demo_clips() / "demo.mp4"),
+        ClipOptions(parsed.clip or demo_clips() / "bounce.mp4"),
         runs=parsed.runs,
         tell=lambda done, total: say(f"run {done} of {total} …") if done < total else None,
     )

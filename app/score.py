@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from app.background import interruptible
 from app.terminal import say, show
 from engines.config import ClipOptions, to_json
 from engines.evaluate import Report, Scored, evaluate, read_questions
@@ -21,7 +22,7 @@ def score(
 ) -> None:
     """Answer every question of the file and print the scores, or one JSON object with all."""
     questions = read_questions(path)
-    steps = evaluate(model, questions, options, clip)
+    steps = interruptible(evaluate(model, questions, options, clip), model.stop)
     started = time.monotonic()
     answered: list[Scored] = []
     while True:

@@ -1,9 +1,9 @@
 """An answer on a terminal: text to stdout as it comes, progress and statistics to stderr."""
 
-import re
 import sys
 from collections.abc import Iterator
 
+from engines.command import printable
 from engines.events import Event, Progress, Result, TextPiece
 
 _STAGES = {
@@ -13,8 +13,6 @@ _STAGES = {
     "audio": "Listening",
     "prefill": "Taking it in",
 }
-# A model's text is not to move a terminal's cursor: control characters but line feed and tab go.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class ProgressLine:
@@ -43,12 +41,12 @@ class ProgressLine:
 
 def say(sentence: str) -> None:
     """Print a line for the user on stderr."""
-    print(sentence, file=sys.stderr, flush=True)
+    print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def show(text: str, end: str = "\n") -> None:
     """Print a result on stdout, without control characters."""
-    print(_CONTROL.sub("", text), end=end, flush=True)
+    print(printable(text), end=end, flush=True)
 
 
 def print_answer(events: Iterator[Event], quiet: bool = False) -> Result:

@@ -28,8 +28,21 @@ Tell = Callable[[int, int], None]
 MANIFEST = "manifest.json"
 # Files up to this size are hashed at every opening; larger ones once per (path, size, time).
 ALWAYS_HASHED_BYTES = 64 << 20
-# Above every size, count, rate or duration that a manifest can sensibly hold.
+# Between what a number of the manifest can sensibly lie: these, any other from 1 to LARGEST_VALUE.
 LARGEST_VALUE = 1 << 24
+LIMITS = {
+    "image_size": (1, 8192),
+    "size": (1, 8192),
+    "crop": (1, 8192),
+    "rescale_factor": (1e-6, 1e3),
+    "num_frames": (1, 128),
+    "num_mel_bins": (1, 1024),
+    "sample_rate": (4_000, 192_000),
+    "window_s": (0.03, 600),
+    "clip_duration_s": (0.03, 600),
+    "clips_per_video": (1, 1024),
+    "max_windows": (1, 1024),
+}
 # What desktops drop into any folder they show.
 _DESKTOP_FILES = frozenset({"Thumbs.db", "desktop.ini"})
 _GRAPHS = ("vision_tower", "projector", "decoder")
@@ -120,7 +133,7 @@ def _check_values(path: Path, config: BundleConfig) -> None:
         f"{part}.{name}"
         for part, fields in parts
         for name, value in vars(fields).items()
-        if type(value) in (int, float) and not 0 < value < LARGEST_VALUE
+        if type(value) in (int, float) and not _is_sensible(name, value)
     ]
     if vision.min_frames > vision.num_frames:
         wrong.append("vision.min_frames")
@@ -132,6 +145,11 @@ def _check_values(path: Path, config: BundleConfig) -> None:
         raise BundleError(
             f"The manifest of {path} has an impossible {wrong[0]}; export the bundle again."
         )
+
+
+def _is_sensible(name: str, value: float) -> bool:
+    low, high = LIMITS.get(name, (1, LARGEST_VALUE))
+    return low <= value <= high
 
 
 def _check_names(path: Path, config: BundleConfig) -> None:
@@ -237,13 +255,23 @@ def _load_hashes() -> dict[str, list[Any]]:
 
 
 def _store_hashes(known: dict[str, list[Any]]) -> None:
-    path = _hashes_path()
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
     # Only a convenience: without it a large file is hashed again next time.
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(known), encoding="utf-8")
+        write_whole(_hashes_path(), json.dumps(known).encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file of the cache folder whole or not at all; raises OSError.
+
+    Its folder is made private: what stands there says something about the user's clips.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
         temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _is_desktop_file(name: str) -> bool:

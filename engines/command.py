@@ -1,12 +1,21 @@
 """The edge of a command: exceptions become one sentence on stderr and an exit code."""
 
+import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 
 from engines.errors import Vl2Error
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
+# Text from a model, a bundle or a file's name is not to move a terminal's cursor.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """Text as a terminal may get it: of the control characters, only line feed and tab stay."""
+    return _CONTROL.sub("", text)
 
 
 def run_command(program: str, command: Callable[[], None]) -> int:
@@ -34,6 +43,8 @@ def run_command(program: str, command: Callable[[], None]) -> int:
     except MemoryError:
         return _fail(program, "There is not enough memory; use fewer frames or a smaller bundle.")
     except Exception as error:  # the one catch-all: a user never meets a traceback
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return _fail(program, "The disk is full; free some space and run it again.")
         if os.environ.get("VL2_TRACEBACK"):
             raise
         what = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -46,5 +57,5 @@ def run_command(program: str, command: Callable[[], None]) -> int:
 
 
 def _fail(program: str, sentence: str) -> int:
-    print(f"{program}: {sentence}", file=sys.stderr)
+    print(f"{program}: {printable(' '.join(sentence.splitlines()))}", file=sys.stderr)
     return FAILED

@@ -7,12 +7,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from engines.backends.onnxruntime import PROVIDERS, available_providers, runtime_version
 from engines.errors import DeviceError
 
-DeviceName = Literal["auto", "cpu", "cuda", "tensorrt"]
 _ADVICE = {
     "cuda": "install onnxruntime-gpu with its CUDA libraries",
     "tensorrt": "install an ONNX Runtime that has TensorRT",

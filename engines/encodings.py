@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundle import Bundle
+from engines.bundle import Bundle, write_whole
 from engines.config import ClipOptions, Coverage, to_json
 from engines.messages import Modal
 
@@ -61,11 +61,12 @@ def encoding_key(clip_hash: str, options: ClipOptions, bundle: Bundle) -> str:
         options: what is taken from the clip; its path plays no part.
         bundle: whose encoders run.
     """
+    frames = bundle.config.vision.num_frames if options.num_frames is None else options.num_frames
     relevant = {
         "version": ENCODING_VERSION,
         "clip": clip_hash,
         "bundle": bundle.id,
-        "num_frames": options.num_frames or bundle.config.vision.num_frames,
+        "num_frames": frames,
         "range_s": options.range_s,
         "sound": options.sound,
         "audio_window": options.audio_window,
@@ -123,15 +124,8 @@ class EncodingStore:
 
 
 def _write(folder: Path, encoding: Encoding) -> None:
-    # Private: the tokens and times say something about the user's clip.
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     payload = _encode(encoding)
-    temporary = folder / f"{encoding.key}.{os.getpid()}.tmp"
-    try:
-        temporary.write_bytes(hashlib.sha256(payload).digest() + payload)
-        temporary.replace(folder / f"{encoding.key}{_SUFFIX}")
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(folder / f"{encoding.key}{_SUFFIX}", hashlib.sha256(payload).digest() + payload)
 
 
 def _encode(encoding: Encoding) -> bytes:

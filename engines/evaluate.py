@@ -156,7 +156,7 @@ def _read_line(line: str, path: Path, number: int) -> Question:
         data: Any = json.loads(line)
         texts = [data[key] for key in ("clip", "question", "answer", "type")]
         history = [(asked, answered) for asked, answered in data.get("history", [])]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _bad_line(path, number) from error
     if not all(isinstance(text, str) for text in [*texts, *(t for turn in history for t in turn)]):
         raise _bad_line(path, number)

@@ -10,6 +10,7 @@ import hashlib
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -17,17 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import MediaError
-from engines.media_file import open_regular, shown
+from engines.media_file import file_stamp, open_regular, shown
 from engines.packet_index import PacketIndex, PictureTrack, read_index
 from engines.pictures import (
     FOLDER_FPS,
     animation_times,
     folder_frames,
     is_animated,
+    left_out,
     open_picture,
     read_animation,
     read_picture,
-    to_rgb,
 )
 from engines.sound_reader import Sound, read_spans
 from engines.timeline import Timeline, constant_rate
@@ -186,22 +187,25 @@ def read_timeline(path: Path) -> Timeline:
     source = _classify(path)
     if source == "folder":
         count = len(folder_frames(path))
-        return Timeline(
-            np.arange(count, dtype=np.float64) / FOLDER_FPS, count / FOLDER_FPS, FOLDER_FPS
-        )
+        times = np.arange(count, dtype=np.float64) / FOLDER_FPS
+        return Timeline(times, count / FOLDER_FPS, FOLDER_FPS, left_out(path, count))
     if source == "image":
         return Timeline(np.zeros(1), 0.0, None)
     if source == "animation":
-        with open_picture(path) as image:
-            if image is not None:
-                times, end_s = animation_times(image)
-                return Timeline(times, end_s, constant_rate(times, end_s, None))
+        return _animation_timeline(path, file_stamp(path))
     index = read_index(path)
     if index.pictures is None:
         raise MediaError(
             f"The file {shown(path)} has sound but no pictures; ask for its sound only."
         )
     return _picture_timeline(index, index.pictures)
+
+
+@lru_cache(maxsize=4)
+def _animation_timeline(path: Path, stamp: tuple[int, int, int]) -> Timeline:
+    """Every frame is decoded for its duration; `stamp` makes a changed file another cache key."""
+    times, end_s = animation_times(path)
+    return Timeline(times, end_s, constant_rate(times, end_s, None))
 
 
 def _picture_timeline(index: PacketIndex, track: PictureTrack) -> Timeline:
@@ -225,9 +229,7 @@ def read_frames(path: Path, indices: Sequence[int]) -> Iterator[Frame]:
         for index in indices:
             yield Frame(index / FOLDER_FPS, read_picture(files[index]))
     elif source == "image":
-        with open_picture(path) as image:
-            if image is not None:
-                rgb = to_rgb(image)
+        rgb = read_picture(path)
         for _ in indices:
             yield Frame(0.0, rgb)
     elif source == "animation":

@@ -34,6 +34,15 @@ def shown(path: Path) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def file_stamp(path: Path) -> tuple[int, int, int]:
+    """What differs, as a key of a cache, when the file at a path is another one or was changed."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return (0, 0, 0)  # opening it says what is wrong
+    return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular, non-empty file for reading.
 

@@ -73,7 +73,7 @@ def parse_messages(messages: Sequence[Message]) -> Conversation:
             if part is not None and not first:
                 raise PromptError("Only the first question of a conversation can hold the clip.")
             clip = part or clip
-        _refuse_placeholders(text)
+        _check_text(text)
         turns.append(Turn(role, text))
     if not turns or turns[-1].role != "user":
         raise PromptError("A conversation must end with a question of the user.")
@@ -134,7 +134,11 @@ def _read_parts(content: Any) -> tuple[str, Mapping[str, Any] | None]:
     return "\n".join(texts), clip
 
 
-def _refuse_placeholders(text: str) -> None:
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError("The text is not valid UTF-8; write or paste it again.") from error
     for modal in MODALS:
         if f"<{modal}>" in text:
             raise PromptError(

@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from engines.errors import MediaError
-from engines.media_file import demux, open_container, shown
+from engines.media_file import demux, file_stamp, open_container, shown
 
 LEAD_TOLERANCE_S = 0.25
 # An AAC stream opens with one frame that overlaps nothing: no encoder can put less in front.
@@ -138,12 +138,7 @@ def read_index(path: Path) -> PacketIndex:
     Raises:
         MediaError: the file cannot be read, or holds neither pictures nor sound.
     """
-    try:
-        status = path.stat()
-        stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
-    except (OSError, ValueError):
-        stamp = (0, 0, 0)  # opening it says what is wrong
-    return _read_index(path, stamp)
+    return _read_index(path, file_stamp(path))
 
 
 @lru_cache(maxsize=4)

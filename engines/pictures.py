@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from engines.errors import MediaError
 from engines.media_file import open_regular, shown
@@ -88,32 +88,34 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
 
     Sixteen-bit grey is scaled to eight bits; `convert` alone would clip it to white.
     """
-    upright = ImageOps.exif_transpose(image)
+    image.load()  # only then is the mode the true one
+    # Both steps would copy a picture that needs neither, and one of 80 megapixels takes 320 MB.
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    upright = ImageOps.exif_transpose(image) if turned else image
     if upright.mode.startswith("I;16"):
         grey = (np.asarray(upright).astype(np.uint16) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
-    return np.asarray(upright.convert("RGB"), np.uint8)
+    return np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"), np.uint8)
 
 
-def animation_times(image: Image.Image) -> tuple[NDArray[np.float64], float]:
+def animation_times(path: Path) -> tuple[NDArray[np.float64], float]:
     """Start of every frame and the end of the last, in s."""
     durations = []
-    for index in range(getattr(image, "n_frames", 1)):
-        image.seek(index)
-        image.load()
-        milliseconds = float(image.info.get("duration", 0) or 0)
-        durations.append(
-            milliseconds / 1000 if milliseconds > SHORTEST_FRAME_MS else DEFAULT_FRAME_S
-        )
+    with _opened(path) as image:
+        for index in range(getattr(image, "n_frames", 1)):
+            image.seek(index)
+            image.load()
+            milliseconds = float(image.info.get("duration", 0) or 0)
+            durations.append(
+                milliseconds / 1000 if milliseconds > SHORTEST_FRAME_MS else DEFAULT_FRAME_S
+            )
     ends = np.cumsum(durations)
     return np.concatenate([[0.0], ends[:-1]]), float(ends[-1])
 
 
 def read_animation(path: Path, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
     """The frames at ascending indices, uint8 (h, w, 3), one at a time."""
-    with open_picture(path) as image:
-        if image is None:
-            raise MediaError(f"The file {shown(path)} changed while it was read; ask again.")
+    with _opened(path) as image:
         for index in indices:
             image.seek(index)
             yield to_rgb(image)
@@ -121,12 +123,30 @@ def read_animation(path: Path, indices: Sequence[int]) -> Iterator[NDArray[np.ui
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """A still picture, uint8 (h, w, 3)."""
+    with _opened(path) as image:
+        return to_rgb(image)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A file that was a picture a moment ago."""
     with open_picture(path) as image:
         if image is None:
-            raise MediaError(
-                f"The file {shown(path)} is not a picture that can be read; convert it to png."
-            )
-        return to_rgb(image)
+            raise MediaError(f"The file {shown(path)} changed while it was read; ask again.")
+        yield image
+
+
+def left_out(path: Path, frames: int) -> tuple[str, ...]:
+    """A note about what of a folder is not among its `frames` pictures; hidden files aside."""
+    others = sum(not entry.name.startswith(".") for entry in path.iterdir()) - frames
+    if others <= 0:
+        return ()
+    are = (
+        "entry of the folder is no picture"
+        if others == 1
+        else "entries of the folder are no pictures"
+    )
+    return (f"{others} {are} and left out.",)
 
 
 def folder_frames(path: Path) -> list[Path]:

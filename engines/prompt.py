@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import jinja2
 import numpy as np
 from jinja2.ext import loopcontrols
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from numpy.typing import NDArray
 
@@ -22,6 +23,14 @@ from engines.messages import Modal, Turn
 PLACEHOLDER_IDS: dict[Modal, int] = {"image": -200, "video": -201, "audio": -202}
 MAX_PROMPT_CHARS = 1 << 20
 MAX_LOOPS = 100_000
+_TEMPLATE_ERRORS = (
+    jinja2.TemplateError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    RecursionError,
+)
 
 
 def render_prompt(turns: Sequence[Turn], modal: Modal | None, config: PromptConfig) -> str:
@@ -82,18 +91,34 @@ def _apply_template(messages: list[dict[str, str]], config: PromptConfig) -> str
                     " question or start a new conversation."
                 )
             pieces.append(piece)
-    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+    except _TEMPLATE_ERRORS as error:
         raise PromptError(
             f"The model's chat template does not take this conversation ({error}); start a new one."
         ) from error
     return "".join(pieces)
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, in which one operator cannot fill the memory either."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" or (operator == "%" and isinstance(left, str)):
+            raise jinja2.TemplateError(f"it uses the operator {operator}")
+        if operator == "*" and _extent(left) * _extent(right) > MAX_PROMPT_CHARS:
+            raise jinja2.TemplateError("it multiplies too far")
+        return super().call_binop(context, operator, left, right)
+
+
+def _extent(value: Any) -> float:
+    return abs(value) if isinstance(value, int | float) else len(value)
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     # The settings and helpers that Hugging Face's templates are written for.
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
-    )
+    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    del environment.globals["lipsum"]  # text of any length from one call
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _strftime_now
@@ -117,7 +142,7 @@ def _bounded_range() -> Callable[..., range]:
 
 
 def _tojson(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    return json.dumps(value, ensure_ascii=False, indent=min(indent, 16) if indent else indent)
 
 
 def _raise_exception(message: str) -> NoReturn:

@@ -5,14 +5,25 @@ from collections.abc import Iterator
 from engines.backends.onnxruntime import Session, open_session
 from engines.bundle import Bundle
 from engines.config import GraphConfig
-from engines.errors import BundleError
+from engines.errors import BundleError, DeviceError
 from engines.events import Progress
+
+# The library starts as many as it is told to, until the system refuses and it crashes.
+MAX_THREADS = 512
 
 
 class Sessions:
-    """The opened graphs of one bundle on one device."""
+    """The opened graphs of one bundle on one device.
+
+    Raises DeviceError for a number of threads that cannot be.
+    """
 
     def __init__(self, bundle: Bundle, device: str, threads: int | None) -> None:
+        if threads is not None and not 1 <= threads <= MAX_THREADS:
+            raise DeviceError(
+                f"{threads} threads cannot be used; choose 1 to {MAX_THREADS}, or none to let the"
+                " program choose."
+            )
         self._bundle = bundle
         self._device = device
         self._threads = threads

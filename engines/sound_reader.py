@@ -260,4 +260,5 @@ def _resample_s16(
     blocks = [
         f.to_ndarray().reshape(-1) for f in (*resampler.resample(frame), *resampler.resample(None))
     ]
-    return np.concatenate(blocks).astype(np.float32) / np.float32(32768.0)
+    nothing = np.zeros(0, np.int16)  # of a stretch shorter than its filter, nothing comes out
+    return np.concatenate([nothing, *blocks]).astype(np.float32) / np.float32(32768.0)

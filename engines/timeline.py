@@ -54,12 +54,18 @@ def constant_rate(
 
 
 def check_range(
-    path: Path, range_s: tuple[float, float], clip_end_s: float
+    path: Path, range_s: tuple[float, float], part_end_s: float, part: str = "clip"
 ) -> tuple[tuple[float, float], tuple[str, ...]]:
     """The part of a clip between two times in s, and a note where it was shortened.
 
+    Args:
+        path: the clip, for messages.
+        range_s: start and end as the user gave them.
+        part_end_s: where that of the clip which is to be cut ends.
+        part: what that is, "clip" or "picture": a clip's sound may be the longer part.
+
     Raises:
-        MediaError: the range is negative, empty or backwards, or begins after the clip's end.
+        MediaError: the range is negative, empty or backwards, or begins after the end.
     """
     start_s, end_s = range_s
     asked = f"The range {start_s:g} to {end_s:g} s"
@@ -67,12 +73,12 @@ def check_range(
         raise MediaError(f"{asked} is not a part of a clip; give two times from 0 on, in seconds.")
     if end_s <= start_s:
         raise MediaError(f"{asked} is empty or runs backwards; give the earlier time first.")
-    if start_s >= clip_end_s:
+    if start_s >= part_end_s:
         raise MediaError(
-            f"{asked} begins after the end of {shown(path)}, which lasts {clip_end_s:.2f} s; "
-            "choose an earlier range."
+            f"{asked} begins after the end of the {part}, which is at {part_end_s:.2f} s in "
+            f"{shown(path)}; choose an earlier range."
         )
-    if end_s > clip_end_s + RANGE_SLACK_S:
-        note = f"The clip ends at {clip_end_s:.2f} s, and so does the range."
-        return (start_s, clip_end_s), (note,)
-    return (start_s, min(end_s, clip_end_s)), ()
+    if end_s > part_end_s + RANGE_SLACK_S:
+        note = f"The {part} ends at {part_end_s:.2f} s, and so does the range."
+        return (start_s, part_end_s), (note,)
+    return (start_s, min(end_s, part_end_s)), ()

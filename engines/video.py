@@ -104,7 +104,9 @@ def choose_frames(
         )
     start_s, end_s = float(timeline.times_s[0]), timeline.end_s
     if options.range_s is not None:
-        (start_s, end_s), more = check_range(options.path, options.range_s, timeline.end_s)
+        (start_s, end_s), more = check_range(
+            options.path, options.range_s, timeline.end_s, "picture"
+        )
         notes += more
     if total > 1 and timeline.fps is None:
         moments = start_s + (end_s - start_s) * (2 * np.arange(count) + 1) / (2 * count)
@@ -112,7 +114,9 @@ def choose_frames(
         return np.maximum(shown_at, 0), notes
     first, last = 0, total - 1
     if options.range_s is not None and timeline.fps is not None:
-        first, last = range_indices((start_s, end_s), timeline.fps, total)
+        # The rule counts frames from the first one, which sound may precede.
+        lead_s = float(timeline.times_s[0])
+        first, last = range_indices((start_s - lead_s, end_s - lead_s), timeline.fps, total)
     return first + frame_indices(last - first + 1, count), notes
 
 

@@ -17,7 +17,7 @@ from assets import demo_bundle, demo_clips
 
 ROOT = Path(__file__).parents[2]
 MEDIA = ROOT / "tests" / "data" / "media"
-DEMO = demo_clips() / "demo.mp4"
+DEMO = demo_clips() / "bounce.mp4"
 QUESTION = "Describe the video."
 
 

@@ -348,3 +348,8 @@ def test_reference_crop_is_seeded() -> None:
     assert "chosen at random" in crop(1).notes[0]
     # A short sound needs no crop.
     assert audio.prepare_audio(options("sweep.wav", audio_window="reference"), BEATS).notes == ()
+
+
+def test_a_stretch_shorter_than_the_resamplers_filter_gives_nothing() -> None:
+    samples = sound_reader._resample_s16(np.zeros((1, 10), np.int16), "mono", 44100, 16000)
+    assert (samples.dtype, len(samples)) == (np.float32, 0)

@@ -123,6 +123,8 @@ def test_the_key_holds_everything_that_changes_the_result(bundle: Bundle) -> Non
     keys = {encoding_key("1", dataclasses.replace(base, **change), bundle) for change in changes}
     assert len(keys | {key}) == 7
     assert encoding_key("2", base, bundle) != key
+    # An impossible number is not to be answered from what the default number gave.
+    assert encoding_key("1", dataclasses.replace(base, num_frames=0), bundle) != key
     assert encoding_key("1", base, dataclasses.replace(bundle, id="other")) != key
 
 

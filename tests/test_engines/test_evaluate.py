@@ -42,6 +42,7 @@ def test_reading(folder: Path) -> None:
     [
         ("{", "Line 2 .* is not a question"),
         ("[]", "Line 2 .* is not a question"),
+        ("[" * 100_000, "Line 2 .* is not a question"),
         ('{"clip": "a.mp4"}', "Line 2 .* is not a question"),
         (line(answer=3), "Line 2 .* is not a question"),
         (line(history=[["a"]]), "Line 2 .* is not a question"),

@@ -2,6 +2,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import engines
+from engines.errors import DeviceError
+
 HEAVY = ("onnxruntime", "torch", "onnx", "transformers", "PySide6")
 
 
@@ -21,3 +26,9 @@ def test_loading_imports_no_inference_library_and_goes_offline_first(tiny_bundle
     )
     assert answer.stdout.strip() == "[]"
     assert answer.stderr == ""
+
+
+@pytest.mark.parametrize("threads", [-3, 0, 100_000])
+def test_a_number_of_threads_that_cannot_be(tiny_bundle: Path, threads: int) -> None:
+    with pytest.raises(DeviceError, match=f"{threads} threads cannot be used"):
+        engines.load(tiny_bundle, threads=threads, keep_encodings=False)

@@ -103,6 +103,9 @@ def test_folder_of_frames(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     info = media.probe(tmp_path)
     assert (info.kind, info.frame_count, info.fps, info.duration_s) == ("video", 3, 3.0, 1.0)
+    assert media.read_timeline(tmp_path).notes == (
+        "2 entries of the folder are no pictures and left out.",
+    )
     assert greens(tmp_path, [0, 1, 2]) == [10, 20, 30]
 
 

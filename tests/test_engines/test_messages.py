@@ -69,3 +69,8 @@ def test_a_placeholder_elsewhere_is_refused(messages: list[Any]) -> None:
 def test_messages_that_cannot_be_put_to_the_model(messages: list[Any], pattern: str) -> None:
     with pytest.raises(PromptError, match=pattern):
         parse_messages(messages)
+
+
+def test_a_text_that_is_not_utf8_is_refused() -> None:
+    with pytest.raises(PromptError, match="not valid UTF-8"):
+        parse_messages([user("What is \udcff?")])

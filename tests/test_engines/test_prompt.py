@@ -63,9 +63,11 @@ def test_what_templates_of_hugging_face_use() -> None:
     )
     rendered = render_prompt([Turn("user", "Ü<b>")], None, with_template(template))
     assert rendered == '{"role": "user", "content": "\\nÜ<b>"}!'
-    assert (
-        render_prompt([Turn("user", "a")], None, with_template("{{ strftime_now('%%') }}")) == "%"
-    )
+    for template, text in (
+        ("{{ strftime_now('%%') }}", "%"),
+        ("{{ 7 % 2 }}{{ 2 * 3 }}{{ '-' * 3 }}", "16---"),
+    ):
+        assert render_prompt([Turn("user", "a")], None, with_template(template)) == text
 
 
 def test_a_template_that_refuses() -> None:
@@ -91,6 +93,12 @@ def test_a_broken_template_is_the_bundles_fault() -> None:
         "{{ '%s' | format(messages.__init__.__globals__) }}",
         "{% for i in range(99999999) %}x{% endfor %}",
         "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{{ 'a' * 10000000000 }}",
+        "{{ [0] * 1000000000 }}",
+        "{{ 9 ** 9 ** 9 }}",
+        "{{ '%1000000000d' % 1 }}",
+        "{{ lipsum(n=1000000) }}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     ],
 )
 def test_the_sandbox_holds(template: str) -> None:

@@ -7,7 +7,8 @@ from PIL import Image
 from engines import media, video
 from engines.config import ClipOptions, PreprocessConfig, VisionConfig
 from engines.errors import MediaError
-from tests.clips import MEDIA, hollow, write_clip
+from engines.timeline import Timeline
+from tests.clips import MEDIA, Tone, click_track, hollow, write_clip
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -74,8 +75,23 @@ def test_impossible_ranges_are_refused(range_s: tuple[float, float]) -> None:
 
 def test_range_beyond_the_end_is_told() -> None:
     prepared = video.prepare_video(options("testsrc.mp4", range_s=(4.0, 60.0)), vision(CLIP))
-    assert prepared.notes == ("The clip ends at 6.00 s, and so does the range.",)
+    assert prepared.notes == ("The picture ends at 6.00 s, and so does the range.",)
     assert min(prepared.frame_times_s) >= 3.96
+
+
+def test_a_range_counts_from_the_clip_not_from_its_first_picture() -> None:
+    late = Timeline(2.0 + np.arange(100) / 25, 6.0, 25.0)  # two seconds of sound come first
+    clip = ClipOptions(Path("late.mkv"), range_s=(4.0, 5.0))
+    indices, _ = video.choose_frames(clip, late, 4)
+    times = late.times_s[indices]
+    assert (times.min() >= 3.96, times.max() <= 5.0) == (True, True)
+
+
+def test_a_picture_that_ends_before_the_sound_is_called_by_its_name(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "short.mp4", frames=10, tone=Tone(click_track(44100, 3.0, ())))
+    clip = ClipOptions(path, range_s=(1.0, 2.0))
+    with pytest.raises(MediaError, match=r"after the end of the picture, which is at 0\.40 s"):
+        video.prepare_video(clip, vision(CLIP))
 
 
 def test_range_of_a_still_picture_is_refused() -> None:
