@@ -96,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = partial(commands.add_parser, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     ask = add("ask", help="ask one question about a clip", epilog=_ASK)
-    ask.add_argument("clip", metavar="CLIP", type=Path, help=_CLIP_HELP)
+    ask.add_argument("clip", metavar="CLIP", type=_clip_path, help=_CLIP_HELP)
     ask.add_argument("question", metavar="QUESTION")
     _add_model_options(ask)
     _add_clip_options(ask)
@@ -105,7 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     ask.set_defaults(run=run_ask)
 
     chat = add("chat", help="talk about a clip", epilog=_CHAT)
-    chat.add_argument("clip", metavar="CLIP", type=Path, help=_CLIP_HELP)
+    chat.add_argument("clip", metavar="CLIP", type=_clip_path, help=_CLIP_HELP)
     _add_model_options(chat)
     _add_clip_options(chat)
     _add_answer_options(chat)
@@ -119,11 +119,19 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument("--json", action="store_true", help="print every answer and the scores")
     score.set_defaults(run=run_eval)
 
-    doctor = add("doctor", help="say what this machine has and what will run where")
+    doctor = add(
+        "doctor",
+        help="say what this machine has and what will run where",
+        epilog="examples:\n  vl2 doctor\n  vl2 doctor --json",
+    )
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(run=run_doctor)
 
-    bench = add("bench", help="measure speed; prints one JSON line")
+    bench = add(
+        "bench",
+        help="measure speed; prints one JSON line",
+        epilog="examples:\n  vl2 bench\n  vl2 bench clip.mp4 --bundle MODEL.vl2 --runs 3",
+    )
     bench.add_argument("clip", metavar="CLIP", type=Path, nargs="?", help="default: a demo clip")
     _add_model_options(bench)
     bench.add_argument(
@@ -180,6 +188,12 @@ def _add_answer_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--top-p", metavar="P", type=float, help="default: 0.9 when sampling")
     group.add_argument("--top-k", metavar="K", type=int, help="default: the model's")
     group.add_argument("--seed", metavar="S", type=int, default=0, help="default: %(default)s")
+
+
+def _clip_path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name is no clip")
+    return Path(text)
 
 
 def seconds(text: str) -> float:

@@ -31,6 +31,8 @@ def score(
         except StopIteration as end:
             report: Report = end.value
             break
+        if answered[-1].error is not None:
+            say(answered[-1].error)
         _tell(len(answered), len(questions), started)
     if as_json:
         fields = {**to_json(report), "answers": [_answer(item) for item in answered]}
@@ -61,6 +63,7 @@ def _answer(item: Scored) -> dict[str, object]:
         "wanted": question.answer,
         "answer": item.answer,
         "correct": item.correct,
+        "error": item.error,
     }
 
 

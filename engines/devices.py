@@ -8,13 +8,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.backends.onnxruntime import PROVIDERS, available_providers, runtime_version
+from engines.backends.onnxruntime import (
+    INSTALL,
+    PROVIDERS,
+    available_providers,
+    provider,
+    runtime_version,
+)
 from engines.errors import DeviceError
-
-_ADVICE = {
-    "cuda": "install onnxruntime-gpu with its CUDA libraries",
-    "tensorrt": "install an ONNX Runtime that has TensorRT",
-}
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,7 @@ def resolve(device: str) -> Device:
         return Device("cpu", f"The model runs on the CPU{_unused_gpu()}.")
     if device not in PROVIDERS:
         raise DeviceError(f"There is no device {device!r}; use auto, {', '.join(PROVIDERS)}.")
-    providers = PROVIDERS[device]
-    if providers and not set(providers) & set(available_providers()):
-        raise DeviceError(
-            f"{device} cannot be used: ONNX Runtime {runtime_version()} was built without it;"
-            f" {_ADVICE[device]}, or use --device cpu."
-        )
+    provider(device)
     return Device(device, f"The model runs on {device}, as asked.")
 
 
@@ -100,7 +96,7 @@ def _unused_gpu() -> str:
         return ""
     if "CUDAExecutionProvider" in available_providers():
         return "; there is a GPU, use it with --device cuda"
-    return f"; there is a GPU, to use it {_ADVICE['cuda']}"
+    return f"; there is a GPU, to use it {INSTALL['cuda']}"
 
 
 def _usable_cores() -> int:

@@ -1,7 +1,9 @@
 """Answering a file of questions and scoring it: exact match per type, beside what guessing gives.
 
-A line of the file is {"clip", "question", "answer", "type"} and may hold "history", earlier turns
-[[question, answer], …] of the same conversation. Clips are found relative to the file.
+A line of the file is {"clip", "question", "answer", "type"}. It may hold "history", earlier turns
+[[question, answer], …] of the same conversation, and "label", what the answer says apart from the
+names in it ("yes", "left"), for an honest share of the majority. Clips are found relative to the
+file.
 """
 
 import dataclasses
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.config import ClipOptions
-from engines.errors import PromptError
+from engines.errors import MediaError, PromptError
 from engines.events import Result
 from engines.messages import Message, clip_message
 from engines.model import VideoLlama2
@@ -23,28 +25,33 @@ from engines.sampling import GenerateOptions
 
 @dataclass(frozen=True)
 class Question:
-    """One line of the file; `history` holds the earlier turns, question and answer."""
+    """One line of the file; `history` holds the earlier turns, `label` the answer's class."""
 
     clip: Path
     question: str
     answer: str
     type: str
     history: tuple[tuple[str, str], ...] = ()
+    label: str | None = None
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A question with the model's answer; `index` is its place in the file."""
+    """A question with the model's answer; `index` is its place in the file.
+
+    `error` tells why there is no answer: the clip could not be read, which counts as wrong.
+    """
 
     index: int
     question: Question
     answer: str
     correct: bool
+    error: str | None = None
 
 
 @dataclass(frozen=True)
 class TypeScore:
-    """Exact answers to one type of question; `majority` answers always with the commonest."""
+    """Exact answers to one type of question, and the share of its commonest label or answer."""
 
     count: int
     correct: int
@@ -110,11 +117,15 @@ def evaluate(
     for index in order:
         question = questions[index]
         about = dataclasses.replace(clip or ClipOptions(question.clip), path=question.clip)
-        *_, result = model.generate(_messages(question, about), options)
-        if not isinstance(result, Result):
-            raise TypeError(f"a generation ended with {result}")
-        correct = normalise(result.answer) == normalise(question.answer)
-        scored.append(Scored(index, question, result.answer, correct))
+        try:
+            *_, result = model.generate(_messages(question, about), options)
+        except MediaError as error:
+            scored.append(Scored(index, question, "", correct=False, error=str(error)))
+        else:
+            if not isinstance(result, Result):
+                raise TypeError(f"a generation ended with {result}")
+            correct = normalise(result.answer) == normalise(question.answer)
+            scored.append(Scored(index, question, result.answer, correct))
         yield scored[-1]
     return report(scored, model.device.name, model.bundle.id)
 
@@ -137,7 +148,7 @@ def normalise(answer: str) -> str:
 
 def _score(items: Sequence[Scored]) -> TypeScore:
     correct = sum(item.correct for item in items)
-    wanted = Counter(normalise(item.question.answer) for item in items)
+    wanted = Counter(item.question.label or normalise(item.question.answer) for item in items)
     majority, times = wanted.most_common(1)[0]
     return TypeScore(len(items), correct, correct / len(items), majority, times / len(items))
 
@@ -156,14 +167,18 @@ def _read_line(line: str, path: Path, number: int) -> Question:
         data: Any = json.loads(line)
         texts = [data[key] for key in ("clip", "question", "answer", "type")]
         history = [(asked, answered) for asked, answered in data.get("history", [])]
+        label = data.get("label")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _bad_line(path, number) from error
-    if not all(isinstance(text, str) for text in [*texts, *(t for turn in history for t in turn)]):
+    spoken = [text for turn in history for text in turn]
+    if label is not None:
+        spoken.append(label)
+    if not all(isinstance(text, str) for text in [*texts, *spoken]):
         raise _bad_line(path, number)
     clip = path.parent / texts[0]
     if not clip.exists():
         raise PromptError(f"Line {number} of {path} is about {clip}, which is not there; fix it.")
-    return Question(clip, texts[1], texts[2], texts[3], tuple(history))
+    return Question(clip, texts[1], texts[2], texts[3], tuple(history), label)
 
 
 def _bad_line(path: Path, number: int) -> PromptError:

@@ -67,7 +67,7 @@ def check_length(prompt_tokens: int, new_tokens: int, limit: int) -> None:
     Raises:
         PromptError: says by how much, and what to reduce.
     """
-    if prompt_tokens + 1 > limit:
+    if prompt_tokens + min(new_tokens, 1) > limit:
         raise PromptError(
             f"The prompt has {prompt_tokens} tokens but the model reads at most {limit}; use fewer"
             " frames, a shorter range or sound off, or start a new conversation."

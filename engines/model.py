@@ -74,6 +74,11 @@ class VideoLlama2(Stages):
         super().__init__(bundle, Sessions(bundle, self.device.name, threads))
         self._decoder_graph = _decoder_graph(bundle.config, exact)
         self._tokenizer = Tokenizer(bundle.path / "tokenizer.json")
+        if self._tokenizer.size > bundle.config.decoder.vocab_size:
+            raise BundleError(
+                f"The tokenizer of {bundle.path} has more tokens than the decoder has embeddings;"
+                " export the bundle again."
+            )
         self._store = EncodingStore(cache_dir() / "encodings" if keep_encodings else None)
         self._decoding: tuple[DecoderSession, KvCache] | None = None
 

@@ -71,9 +71,15 @@ class Sessions:
 
 def _check(session: Session, declared: GraphConfig) -> None:
     for wanted, found in ((declared.inputs, session.inputs), (declared.outputs, session.outputs)):
-        types = {name: dtype for name, (dtype, _) in wanted.items()}
-        if types != {name: info.dtype.name for name, info in found.items()}:
+        expected = {name: (dtype, _fixed(shape)) for name, (dtype, shape) in wanted.items()}
+        actual = {name: (info.dtype.name, _fixed(info.shape)) for name, info in found.items()}
+        if expected != actual:
             raise BundleError(
                 f"{session.path} does not have the inputs and outputs that the manifest says;"
                 " export the bundle again."
             )
+
+
+def _fixed(shape: tuple[int | str, ...]) -> tuple[int | None, ...]:
+    """A shape without the names of its free axes, which are for people."""
+    return tuple(size if isinstance(size, int) else None for size in shape)

@@ -22,6 +22,11 @@ class Tokenizer:
         self._native.no_truncation()
         self._native.no_padding()
 
+    @property
+    def size(self) -> int:
+        """The largest token id it can give, plus one."""
+        return max(self._native.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+
     def encode(self, text: str) -> list[int]:
         """Token ids of a piece of text, nothing added."""
         return list(self._native.encode(text, add_special_tokens=False).ids)

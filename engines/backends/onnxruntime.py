@@ -23,9 +23,10 @@ PROVIDERS: dict[str, tuple[str, ...]] = {
     "cuda": ("CUDAExecutionProvider",),
     "tensorrt": ("NvTensorRTRTXExecutionProvider", "TensorrtExecutionProvider"),
 }
-_INSTALL = {
-    "cuda": "install onnxruntime-gpu and its CUDA libraries, or use --device cpu",
-    "tensorrt": "install an ONNX Runtime with TensorRT, or use --device cpu",
+# What to do where a device has no provider.
+INSTALL = {
+    "cuda": "install onnxruntime-gpu with its CUDA libraries",
+    "tensorrt": "install an ONNX Runtime that has TensorRT",
 }
 _DTYPES: dict[str, DTypeLike] = {
     "tensor(float)": np.float32,
@@ -150,7 +151,9 @@ def open_session(
         DeviceError: the device is not there, or the graph cannot be opened on it.
     """
     ort = runtime()
-    wanted = _wanted_provider(device)
+    wanted = provider(device)
+    if wanted and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # Finds the CUDA libraries that pip installed.
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads or 0
@@ -174,7 +177,7 @@ def open_session(
     if wanted and wanted not in native.get_providers():
         raise DeviceError(
             f"{device} was asked for but ONNX Runtime fell back to the CPU for {path.name};"
-            f" {_INSTALL[device]}."
+            f" {INSTALL[device]}, or use --device cpu."
         )
     return Session(native, path)
 
@@ -268,17 +271,21 @@ class DecoderSession:
         self._bound = cache
 
 
-def _wanted_provider(device: str) -> str | None:
+def provider(device: str) -> str | None:
+    """The execution provider that serves a device of `PROVIDERS`; None for the CPU.
+
+    Raises:
+        DeviceError: the installed ONNX Runtime has none; the message says what to install.
+    """
     candidates = PROVIDERS[device]
     available = available_providers()
     for name in candidates:
         if name in available:
-            if hasattr(runtime(), "preload_dlls"):
-                runtime().preload_dlls()  # Finds the CUDA libraries that pip installed.
             return name
     if candidates:
         raise DeviceError(
-            f"This ONNX Runtime {runtime_version()} has no {device} support; {_INSTALL[device]}."
+            f"{device} cannot be used: ONNX Runtime {runtime_version()} was built without it;"
+            f" {INSTALL[device]}, or use --device cpu."
         )
     return None
 

@@ -3,14 +3,20 @@ from types import SimpleNamespace
 import pytest
 
 from engines import devices
+from engines.backends import onnxruntime as backend
 from engines.devices import machine, nvidia_gpus, resolve
 from engines.errors import DeviceError
 
 
 @pytest.fixture(autouse=True)
 def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "available_providers", lambda: ["CPUExecutionProvider"])
+    with_provider(monkeypatch, "CPUExecutionProvider")
     monkeypatch.setattr(devices.shutil, "which", lambda _: None)
+
+
+def with_provider(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    for module in (devices, backend):
+        monkeypatch.setattr(module, "available_providers", lambda: list(names))
 
 
 def with_gpu(monkeypatch: pytest.MonkeyPatch, output: str = "RTX, 8192 MiB, 580\n") -> None:
@@ -23,7 +29,7 @@ def test_auto_is_the_cpu_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve("auto").reason == "The model runs on the CPU."
     with_gpu(monkeypatch)
     assert "install onnxruntime-gpu" in resolve("auto").reason
-    monkeypatch.setattr(devices, "available_providers", lambda: ["CUDAExecutionProvider"])
+    with_provider(monkeypatch, "CUDAExecutionProvider")
     assert "--device cuda" in resolve("auto").reason
 
 
@@ -36,7 +42,7 @@ def test_what_is_not_there_says_what_to_install(device: str, hint: str) -> None:
 
 
 def test_what_is_there_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "available_providers", lambda: ["CUDAExecutionProvider"])
+    with_provider(monkeypatch, "CUDAExecutionProvider")
     assert resolve("cuda").name == "cuda"
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import engines
-from engines.errors import PromptError
+from engines.errors import MediaError, PromptError
 from engines.evaluate import Question, Scored, evaluate, normalise, read_questions, report
 from engines.generate import drain
 from engines.sampling import GenerateOptions
@@ -85,6 +85,46 @@ def test_the_report_by_hand() -> None:
     assert colour.majority_answer == "red"
     assert colour.majority_accuracy == pytest.approx(2 / 3)
     assert found.mean_accuracy == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_a_label_counts_for_the_majority_where_answers_hold_names() -> None:
+    def scored(index: int, answer: str, label: str) -> Scored:
+        return Scored(index, Question(Path("x"), "q", answer, "exist", (), label), "given", True)
+
+    items = [
+        scored(0, "Yes, there is a dog.", "yes"),
+        scored(1, "Yes, there is a cat.", "yes"),
+        scored(2, "No, there is no cow.", "no"),
+    ]
+    exist = report(items, "cpu", "id").types["exist"]
+    assert exist.majority_answer == "yes"
+    assert exist.majority_accuracy == pytest.approx(2 / 3)
+
+
+def test_a_label_is_read_and_must_be_text(folder: Path) -> None:
+    assert read_questions(write(folder, line(label="yes")))[0].label == "yes"
+    with pytest.raises(PromptError, match="Line 1"):
+        read_questions(write(folder, line(label=[])))
+
+
+def test_a_clip_that_cannot_be_read_counts_as_wrong(
+    folder: Path, tiny_bundle: Path, fake_media: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = read_questions(write(folder, line(clip="a.mp4"), line(clip="b.mp4")))
+    model = engines.load(tiny_bundle, threads=1, keep_encodings=False)
+    whole = model.generate
+
+    def generate(messages: Any, options: Any = None) -> Any:
+        if messages[0]["content"][0]["path"].name == "a.mp4":
+            raise MediaError("a.mp4 is damaged.")
+        return whole(messages, options)
+
+    monkeypatch.setattr(model, "generate", generate)
+    steps = evaluate(model, asked, GenerateOptions(max_new_tokens=2))
+    first, second = next(steps), next(steps)
+    assert (first.correct, first.error) == (False, "a.mp4 is damaged.")
+    assert second.error is None
+    assert drain(steps).count == 2
 
 
 def test_each_clip_is_encoded_once(folder: Path, tiny_bundle: Path, fake_media: Any) -> None:

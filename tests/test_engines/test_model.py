@@ -362,10 +362,24 @@ def test_a_graph_that_is_not_what_the_manifest_says(
     own_bundle: tuple[Path, dict[str, Any]], seal_bundle: Any
 ) -> None:
     folder, manifest = own_bundle
-    manifest["graphs"]["decoder"]["outputs"]["more"] = ["float32", [1]]
+    outputs = manifest["graphs"]["decoder"]["outputs"]
+    logits = outputs["logits"]
+    for change in ({"more": ["float32", [1]]}, {"logits": [logits[0], [1, "k", 99]]}):
+        manifest["graphs"]["decoder"]["outputs"] = {**outputs, **change}
+        seal_bundle(folder, manifest)
+        with pytest.raises(BundleError, match="does not have the inputs and outputs"):
+            engines.load(folder).next_logits(np.zeros((1, 1, 64), np.float32))
+
+
+def test_a_tokenizer_with_more_tokens_than_embeddings(
+    own_bundle: tuple[Path, dict[str, Any]], seal_bundle: Any
+) -> None:
+    folder, manifest = own_bundle
+    np.save(folder / "embed_tokens.npy", np.zeros((200, 64), np.float16))
+    manifest["decoder"]["vocab_size"] = 200
     seal_bundle(folder, manifest)
-    with pytest.raises(BundleError, match="does not have the inputs and outputs"):
-        engines.load(folder).next_logits(np.zeros((1, 1, 64), np.float32))
+    with pytest.raises(BundleError, match="more tokens than the decoder has embeddings"):
+        engines.load(folder)
 
 
 def test_exact_needs_an_exact_decoder(

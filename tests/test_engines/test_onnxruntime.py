@@ -143,7 +143,7 @@ def test_a_gpu_that_is_not_there_is_said(
     monkeypatch.setattr(
         "engines.backends.onnxruntime.available_providers", lambda: ["CPUExecutionProvider"]
     )
-    with pytest.raises(DeviceError, match=f"no {device} support"):
+    with pytest.raises(DeviceError, match=f"{device} cannot be used"):
         open_session(decoder_file, device)
 
 
