@@ -120,32 +120,29 @@ def encode_steps(
     """
     info = probe(options.path)
     plan = plan_clip(info, options, encoders.config)
+    # Everything of the clip first: what is wrong with it is said before a graph is opened.
+    yield Progress("media", 0, 1)
+    started = time.perf_counter()
+    seen = prepare_video(options, encoders.config.vision) if plan.picture else None
+    ears = encoders.config.audio if plan.sound else None
+    heard = prepare_audio(options, ears) if ears is not None else None
+    seconds.media_s += time.perf_counter() - started
+    yield Progress("media", 1, 1)
     yield from encoders.open_encoders(plan.picture, plan.sound)
-    notes = [*info.notes, *plan.notes]
     visual = audio = None
-    times: tuple[float, ...] = ()
-    spans: tuple[tuple[float, float], ...] = ()
-    if plan.picture:
-        yield Progress("media", 0, 1)
-        started = time.perf_counter()
-        prepared = prepare_video(options, encoders.config.vision)
-        seconds.media_s += time.perf_counter() - started
-        times = tuple(prepared.frame_times_s)
-        notes += prepared.notes
-        yield Progress("media", 1, 1)
-        visual = yield from _encode_frames(encoders, prepared.pixel_values, seconds)
-    if plan.sound and encoders.config.audio is not None:
-        yield Progress("media", 0, 1)
-        started = time.perf_counter()
-        heard = prepare_audio(options, encoders.config.audio)
-        seconds.media_s += time.perf_counter() - started
-        spans = tuple((start, end) for start, end in heard.spans_s)
-        notes += heard.notes
-        yield Progress("media", 1, 1)
+    if seen is not None:
+        visual = yield from _encode_frames(encoders, seen.pixel_values, seconds)
+    if heard is not None:
         audio = yield from _encode_windows(encoders, heard.fbanks, seconds)
-    return Encoding(
-        key, plan.modal, visual, audio, Coverage(times, spans, tuple(dict.fromkeys(notes)))
+    notes = [*info.notes, *plan.notes]
+    for part in (seen, heard):
+        notes += part.notes if part is not None else ()
+    coverage = Coverage(
+        frame_times_s=tuple(seen.frame_times_s) if seen else (),
+        sound_spans_s=tuple((start, end) for start, end in heard.spans_s) if heard else (),
+        notes=tuple(dict.fromkeys(notes)),
     )
+    return Encoding(key, plan.modal, visual, audio, coverage)
 
 
 def _encode_frames(

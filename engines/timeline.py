@@ -68,15 +68,15 @@ def check_range(
         MediaError: the range is negative, empty or backwards, or begins after the end.
     """
     start_s, end_s = range_s
-    asked = f"The range {start_s:g} to {end_s:g} s"
+    asked = f"The range {start_s:g} to {end_s:g} s of {shown(path)}"
     if not (math.isfinite(start_s) and math.isfinite(end_s)) or start_s < 0:
-        raise MediaError(f"{asked} is not a part of a clip; give two times from 0 on, in seconds.")
+        raise MediaError(f"{asked} is no part of it; give two times from 0 on, in seconds.")
     if end_s <= start_s:
         raise MediaError(f"{asked} is empty or runs backwards; give the earlier time first.")
     if start_s >= part_end_s:
         raise MediaError(
-            f"{asked} begins after the end of the {part}, which is at {part_end_s:.2f} s in "
-            f"{shown(path)}; choose an earlier range."
+            f"{asked} begins after the end of the {part}, which is at {part_end_s:.2f} s; choose an"
+            " earlier range."
         )
     if end_s > part_end_s + RANGE_SLACK_S:
         note = f"The {part} ends at {part_end_s:.2f} s, and so does the range."

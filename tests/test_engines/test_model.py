@@ -49,7 +49,7 @@ def test_the_events_of_an_answer(model: VideoLlama2) -> None:
     *before, result = events
     assert isinstance(result, Result)
     stages = [event.stage for event in before if isinstance(event, Progress)]
-    assert list(dict.fromkeys(stages)) == ["load", "media", "vision", "audio", "prefill"]
+    assert list(dict.fromkeys(stages)) == ["media", "load", "vision", "audio", "prefill"]
     pieces = [event for event in before if isinstance(event, TextPiece)]
     assert "".join(piece.text for piece in pieces) == result.answer
     assert tuple(piece.token_id for piece in pieces) == result.token_ids
