@@ -1,0 +1,361 @@
+"""What is asked about a clip and the one right answer: facts to sentences, no pixels.
+
+Every type has a few phrasings and one canonical answer. `key` names the answer's class
+("left", "yes"); balancing the keys of a type makes guessing worthless.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.demo.world import (
+    COLORS,
+    MAX_BEEPS,
+    SHAPES,
+    Clip,
+    Scene,
+    Sound,
+    Thing,
+)
+
+NUMBERS = ("no", "one", "two", "three", "four", "five")
+PHRASINGS: dict[str, tuple[str, ...]] = {
+    "color": (
+        "What color is the {shape}?",
+        "Which color does the {shape} have?",
+        "Tell me the color of the {shape}.",
+    ),
+    "shape": (
+        "What shape is the {color} object?",
+        "Which shape does the {color} object have?",
+        "What is the shape of the {color} object?",
+    ),
+    "size": (
+        "How big is the {name}?",
+        "What size is the {name}?",
+        "Is the {name} small or large?",
+    ),
+    "count": (
+        "How many objects are there?",
+        "How many shapes can you see?",
+        "Count the objects.",
+    ),
+    "background": (
+        "What color is the background?",
+        "Which color does the background have?",
+        "What is the background color?",
+    ),
+    "exist": (
+        "Is there a {name}?",
+        "Do you see a {name}?",
+        "Can you see a {name}?",
+    ),
+    "motion": (
+        "How does the {name} move?",
+        "Which way does the {name} move?",
+        "In which direction does the {name} go?",
+    ),
+    "bounce": (
+        "Does the {name} bounce back?",
+        "Does the {name} turn around?",
+        "Does the {name} come back?",
+    ),
+    "change": (
+        "Does the {name} appear or disappear?",
+        "What happens to the {name}?",
+        "Does the {name} come or go?",
+    ),
+    "order": (
+        "Which appears {rank}, the {a} or the {b}?",
+        "What comes {rank}, the {a} or the {b}?",
+        "Which one appears {rank}: the {a} or the {b}?",
+    ),
+    "flash": (
+        "Is there a flash?",
+        "Does the background flash?",
+        "Do you see a flash?",
+    ),
+    "sound": (
+        "What do you hear?",
+        "What sound is there?",
+        "What kind of sound is it?",
+    ),
+    "beeps": (
+        "How many beeps are there?",
+        "How many beeps do you hear?",
+        "Count the beeps.",
+    ),
+    "pitch": (
+        "Is the sound high or low?",
+        "What pitch does the sound have?",
+        "How high is the sound?",
+    ),
+    "timbre": (
+        "Is the sound pure or buzzy?",
+        "What timbre does the sound have?",
+        "Does it sound pure or buzzy?",
+    ),
+    "sync": (
+        "Does the sound come before, with or after the moment {event}?",
+        "When does the sound come, before, just as or after {event}?",
+        "Is the sound before or after the moment {event}, or just then?",
+    ),
+    "fu_color": ("What color is it?", "Which color does it have?"),
+    "fu_shape": ("What shape is it?", "Which shape does it have?"),
+    "fu_size": ("How big is it?", "What size is it?", "Is it small or large?"),
+    "fu_motion": ("How does it move?", "Which way does it move?"),
+    "caption": (
+        "Describe the video.",
+        "What do you see?",
+        "Describe what you see.",
+    ),
+    "av_caption": (
+        "Describe the video and the sound.",
+        "What do you see and hear?",
+        "Describe what you see and hear.",
+    ),
+}
+ABOUT_SOUND = ("sound", "beeps", "pitch", "timbre")
+# `no_track` and `absent` borrow the phrasings of the questions that they decline.
+TYPES = (*PHRASINGS, "no_track", "absent")
+NO_TRACK = "There is no audio track in this video."
+CAPTION_THINGS = 3
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its answer; `history` holds the turns before it, for follow-ups."""
+
+    type: str
+    text: str
+    answer: str
+    key: str
+    history: tuple[tuple[str, str], ...] = ()
+
+
+def answer_class(question: Question) -> str:
+    """What a guesser would have to guess: the answer without what the question already names."""
+    words = question.answer.lower().replace(".", "").replace(",", "").split()
+    if question.type == "sync":
+        return words[3]  # "the sound comes before ..."
+    if question.type == "order":
+        named = question.text.index(" ".join(words[1:3]))
+        return "second named" if " or " in question.text[:named] else "first named"
+    given = set(question.text.lower().rstrip("?.").replace(",", "").split())
+    nouns = {*COLORS, *SHAPES}
+    return " ".join("…" if word in nouns & given else word for word in words)
+
+
+def phrase(rng: np.random.Generator, kind: str, **words: str) -> str:
+    """One phrasing of a type, its gaps filled."""
+    choices = PHRASINGS[kind]
+    text = choices[int(rng.integers(len(choices)))].format(**words)
+    return text.replace("a orange", "an orange")
+
+
+def with_article(noun: str) -> str:
+    """The noun with its article."""
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def motion_clause(thing: Thing) -> str:
+    """What the thing does, without its name."""
+    if thing.motion == "still":
+        return "stays still"
+    return f"moves {thing.motion}" + (" and bounces back" if thing.turn_s is not None else "")
+
+
+def event_clause(scene: Scene) -> str:
+    """The one event of a flash or change scene."""
+    if scene.kind == "flash":
+        return "the background flashes"
+    thing = next(thing for thing in scene.things if thing.change != "stays")
+    return f"the {thing.name} {thing.change}"
+
+
+def kind_of_sound(sound: Sound) -> str:
+    """The sound as a noun."""
+    if sound.kind == "noise":
+        return "a burst of noise"
+    if sound.kind == "beeps":
+        return NUMBERS[sound.beeps] + (" beep" if sound.beeps == 1 else " beeps")
+    return {"tone": "a steady", "rising": "a rising", "falling": "a falling"}[sound.kind] + " tone"
+
+
+def sound_sentence(sound: Sound | None) -> str:
+    """What is to be heard."""
+    if sound is None:
+        return NO_TRACK
+    if sound.kind == "silent":
+        return "The sound track is silent."
+    return f"You hear {kind_of_sound(sound)}."
+
+
+def thing_sentence(thing: Thing) -> str:
+    """A thing and what it does, as captions put it."""
+    does = motion_clause(thing) if thing.change == "stays" else thing.change
+    return f"{with_article(thing.size).capitalize()} {thing.name} {does}."
+
+
+def caption(scene: Scene) -> str:
+    """The whole picture side, things in a fixed order of colour and shape."""
+    things = sorted(scene.things, key=lambda t: (COLORS.index(t.color), SHAPES.index(t.shape)))
+    ground = f"The background is {scene.background}" + (" and flashes." if scene.flash_s else ".")
+    return " ".join([*(thing_sentence(thing) for thing in things), ground])
+
+
+def _yes(flag: bool, sentence: str, denial: str) -> tuple[str, str]:
+    return (f"Yes, {sentence}.", "yes") if flag else (f"No, {denial}.", "no")
+
+
+def _attributes(scene: Scene, rng: np.random.Generator) -> Iterator[Question]:
+    colors = Counter(thing.color for thing in scene.things)
+    shapes = Counter(thing.shape for thing in scene.things)
+    for thing in scene.things:
+        words = {"color": thing.color, "shape": thing.shape, "name": thing.name}
+        if shapes[thing.shape] == 1:
+            text = phrase(rng, "color", **words)
+            yield Question("color", text, f"The {thing.shape} is {thing.color}.", thing.color)
+            first = (
+                phrase(rng, "exist", name=thing.shape),
+                f"Yes, there is {with_article(thing.shape)}.",
+            )
+            text = phrase(rng, "fu_color")
+            yield Question("fu_color", text, f"It is {thing.color}.", thing.color, (first,))
+        if colors[thing.color] == 1:
+            text = phrase(rng, "shape", **words)
+            answer = f"The {thing.color} object is {with_article(thing.shape)}."
+            yield Question("shape", text, answer, thing.shape)
+            noun = f"{thing.color} object"
+            first = phrase(rng, "exist", name=noun), f"Yes, there is {with_article(noun)}."
+            text = phrase(rng, "fu_shape")
+            yield Question(
+                "fu_shape", text, f"It is {with_article(thing.shape)}.", thing.shape, (first,)
+            )
+        text = phrase(rng, "size", **words)
+        yield Question("size", text, f"The {thing.name} is {thing.size}.", thing.size)
+        first = phrase(rng, "exist", **words), f"Yes, there is {with_article(thing.name)}."
+        text = phrase(rng, "fu_size")
+        yield Question("fu_size", text, f"It is {thing.size}.", thing.size, (first,))
+
+
+def _existence(scene: Scene, rng: np.random.Generator) -> Iterator[Question]:
+    """Present things, and as many absent ones; half of these share colour or shape with one."""
+    present = {thing.name for thing in scene.things}
+    colors = {thing.color for thing in scene.things}
+    shapes = {thing.shape for thing in scene.things}
+    names = [f"{color} {shape}" for color in COLORS for shape in SHAPES]
+    absent = [name for name in names if name not in present]
+    hard = [n for n in absent if n.split()[0] in colors or n.split()[1] in shapes]
+    for thing in scene.things:
+        pool = hard if hard and rng.random() < 0.6 else absent
+        for name in (thing.name, pool[int(rng.integers(len(pool)))]):
+            there = name in present
+            answer, key = _yes(there, f"there is {with_article(name)}", f"there is no {name}")
+            yield Question("exist", phrase(rng, "exist", name=name), answer, key)
+    for shape in sorted(set(SHAPES) - shapes):
+        kind = "color" if rng.random() < 0.5 else "motion"
+        text = phrase(rng, kind, shape=shape, name=shape)
+        yield Question("absent", text, f"There is no {shape} in this video.", shape)
+    for color in sorted(set(COLORS) - colors):
+        text = phrase(rng, "shape", color=color)
+        yield Question("absent", text, f"There is no {color} object in this video.", color)
+
+
+def _motions(scene: Scene, rng: np.random.Generator) -> Iterator[Question]:
+    for thing in scene.things:
+        bounces = thing.turn_s is not None
+        if thing.change == "stays":
+            key = thing.motion + ("+" if bounces else "")
+            clause = motion_clause(thing)
+            text = phrase(rng, "motion", name=thing.name)
+            yield Question("motion", text, f"The {thing.name} {clause}.", key)
+            first = (
+                phrase(rng, "exist", name=thing.name),
+                f"Yes, there is {with_article(thing.name)}.",
+            )
+            yield Question("fu_motion", phrase(rng, "fu_motion"), f"It {clause}.", key, (first,))
+        if thing.motion != "still":
+            does, does_not = f"the {thing.name} bounces back", f"the {thing.name} moves on"
+            answer, key = _yes(bounces, does, does_not)
+            yield Question("bounce", phrase(rng, "bounce", name=thing.name), answer, key)
+        clause = thing.change if thing.change != "stays" else "is there all the time"
+        text = phrase(rng, "change", name=thing.name)
+        yield Question("change", text, f"The {thing.name} {clause}.", thing.change)
+
+
+def _events(scene: Scene, rng: np.random.Generator) -> Iterator[Question]:
+    if scene.kind == "order":
+        pair = [thing for thing in scene.things if thing.appears_s is not None]
+        pair = [pair[int(i)] for i in rng.permutation(2)]
+        by_time = sorted(pair, key=lambda thing: thing.appears_s or 0.0)
+        for rank, chosen in zip(("first", "last"), by_time, strict=True):
+            text = phrase(rng, "order", rank=rank, a=pair[0].name, b=pair[1].name)
+            key = f"{rank}-{pair.index(chosen)}"
+            yield Question("order", text, f"The {chosen.name} appears {rank}.", key)
+    elif scene.kind != "change":
+        count = len(scene.things)
+        noun = "object" if count == 1 else "objects"
+        verb = "is" if count == 1 else "are"
+        answer = f"There {verb} {NUMBERS[count]} {noun}."
+        yield Question("count", phrase(rng, "count"), answer, str(count))
+    answer, key = _yes(scene.flash_s is not None, "the background flashes", "there is no flash")
+    yield Question("flash", phrase(rng, "flash"), answer, key)
+    answer = f"The background is {scene.background}."
+    yield Question("background", phrase(rng, "background"), answer, scene.background)
+
+
+def _sounds(clip: Clip, rng: np.random.Generator) -> Iterator[Question]:
+    sound = clip.sound
+    if sound is None:
+        for kind in ABOUT_SOUND:
+            yield Question("no_track", phrase(rng, kind), NO_TRACK, kind)
+        return
+    yield Question("sound", phrase(rng, "sound"), sound_sentence(sound), sound.kind)
+    beeps = sound.beeps
+    verb, noun = ("is", "beep") if beeps == 1 else ("are", "beeps")
+    if beeps <= MAX_BEEPS:
+        answer = f"There {verb} {NUMBERS[beeps]} {noun}."
+        yield Question("beeps", phrase(rng, "beeps"), answer, str(beeps))
+    if sound.kind in ("tone", "beeps"):
+        yield Question("pitch", phrase(rng, "pitch"), f"The sound is {sound.pitch}.", sound.pitch)
+    if sound.kind in ("tone", "beeps", "rising", "falling"):
+        answer = f"The sound is {sound.timbre}."
+        yield Question("timbre", phrase(rng, "timbre"), answer, sound.timbre)
+    if clip.sync is not None:
+        event = event_clause(clip.scene)
+        when = {"before": "before", "together": "just as", "after": "after"}[clip.sync]
+        text = phrase(rng, "sync", event=event)
+        yield Question("sync", text, f"The sound comes {when} {event}.", clip.sync)
+
+
+def _captions(clip: Clip, rng: np.random.Generator) -> Iterator[Question]:
+    scene = clip.scene
+    if len(scene.things) > CAPTION_THINGS:
+        return
+    seen = caption(scene)
+    key = str(len(scene.things))
+    yield Question("caption", phrase(rng, "caption"), seen, key)
+    text = phrase(rng, "av_caption")
+    yield Question("av_caption", text, f"{seen} {sound_sentence(clip.sound)}", key)
+
+
+GENERATORS: tuple[Callable[[Scene, np.random.Generator], Iterator[Question]], ...] = (
+    _attributes,
+    _existence,
+    _motions,
+    _events,
+)
+
+
+def all_questions(clip: Clip, rng: np.random.Generator) -> list[Question]:
+    """Everything that may be asked about a clip, each once, phrased by chance."""
+    asked = [question for make in GENERATORS for question in make(clip.scene, rng)]
+    return [*asked, *_sounds(clip, rng), *_captions(clip, rng)]
+
+
+def sound_questions(clip: Clip, rng: np.random.Generator) -> list[Question]:
+    """What may be asked when only the sound is given."""
+    return [question for question in _sounds(clip, rng) if question.type in ABOUT_SOUND]
