@@ -26,12 +26,13 @@ from export.demo.pools import (
     add_sound,
     encode_sound,
 )
-from export.demo.questions import Question, all_questions, answer_class
+from export.demo.questions import Question, all_questions, answer_class, talk_questions
 from export.demo.render import CLIP_SIZE, render
 from export.demo.sound import waveform
 from export.demo.world import Clip, sample_clip
 
 SOUND_BITS = 64_000
+TALKS = 4  # questions of a clip that are asked again behind other turns
 QUALITY = {"crf": "23", "preset": "veryfast", "threads": "1"}
 
 
@@ -61,7 +62,8 @@ def draw_clip(seed: int, index: int) -> tuple[Clip, list[Question]]:
     """Clip `index` of a seed with everything that may be asked about it."""
     rng = np.random.default_rng([seed, 4, index])
     clip = sample_clip(rng)
-    return clip, all_questions(clip, rng)
+    asked = all_questions(clip, rng)
+    return clip, [*asked, *talk_questions(asked, rng, TALKS)]
 
 
 def balanced(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.demo.questions import Question, all_questions, sound_questions
+from export.demo.questions import Question, all_questions, sound_questions, talk_questions
 from export.demo.world import NO_TRACK_SHARE, Clip, Scene, Sound, draw_sync
 
 # How often a type is asked beside the others: harder ones more.
@@ -32,6 +32,7 @@ TYPE_WEIGHTS = {
     "fu_size": 0.6,
     "fu_motion": 1.0,
     "no_track": 0.5,
+    "talk": 14.0,
 }
 SOUND_ONLY_SHARE = 0.06
 NEAREST_S = 0.02
@@ -48,12 +49,20 @@ class Item:
 
 
 class Mixer:
-    """Draws items; everything it gives depends on the generator it is given alone."""
+    """Draws items; everything it gives depends on the generator it is given alone.
+
+    `talks` is how many questions of a clip may stand behind other turns.
+    """
 
     def __init__(
-        self, scenes: list[Scene], sounds: list[Sound], pictures: range, tracks: range
+        self,
+        scenes: list[Scene],
+        sounds: list[Sound],
+        pictures: range,
+        tracks: range,
+        talks: int = 0,
     ) -> None:
-        self.scenes, self.sounds = scenes, sounds
+        self.scenes, self.sounds, self.talks = scenes, sounds, talks
         self.pictures, self.tracks = pictures, tracks
         free = [i for i in tracks if sounds[i].comparable]
         free.sort(key=lambda i: sounds[i].onset_s)
@@ -68,7 +77,7 @@ class Mixer:
             rng = np.random.default_rng([23, index])
             picture = self.pictures[int(rng.integers(len(self.pictures)))]
             clip = self.pair(rng, picture)[1]
-            seen.update((q.type, q.key) for q in all_questions(clip, rng))
+            seen.update((q.type, q.key) for q in self.ask(clip, rng))
         keys: dict[str, int] = defaultdict(int)
         for kind, _ in seen:
             keys[kind] += 1
@@ -95,7 +104,12 @@ class Mixer:
         track, clip = self.pair(rng, picture)
         if track >= 0 and rng.random() < SOUND_ONLY_SHARE:
             return Item(-1, track, clip, self.choose(rng, sound_questions(clip, rng), 4))
-        return Item(picture, track, clip, self.choose(rng, all_questions(clip, rng), many))
+        return Item(picture, track, clip, self.choose(rng, self.ask(clip, rng), many))
+
+    def ask(self, clip: Clip, rng: np.random.Generator) -> list[Question]:
+        """Everything that may be asked about a clip, in first and in later turns."""
+        asked = all_questions(clip, rng)
+        return [*asked, *talk_questions(asked, rng, self.talks)] if self.talks else asked
 
     def choose(self, rng: np.random.Generator, asked: list[Question], many: int) -> list[Question]:
         """Up to `many` questions, drawn by weight without repetition."""
@@ -111,7 +125,7 @@ def held_out(mixer: Mixer, seed: int, count: int, many: int = 10) -> list[Item]:
         rng = np.random.default_rng([seed, index])
         picture = mixer.pictures[index % len(mixer.pictures)]
         track, clip = mixer.pair(rng, picture)
-        items.append(Item(picture, track, clip, mixer.choose(rng, all_questions(clip, rng), many)))
+        items.append(Item(picture, track, clip, mixer.choose(rng, mixer.ask(clip, rng), many)))
     return items
 
 

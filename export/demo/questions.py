@@ -5,7 +5,7 @@ Every type has a few phrasings and one canonical answer. `key` names the answer'
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,6 +120,9 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
 ABOUT_SOUND = ("sound", "beeps", "pitch", "timbre")
 # `no_track` and `absent` borrow the phrasings of the questions that they decline.
 TYPES = (*PHRASINGS, "no_track", "absent")
+# A question behind up to TALK_TURNS other turns about the same clip; its key is its own type.
+TALK = "talk"
+TALK_TURNS = 3
 NO_TRACK = "There is no audio track in this video."
 CAPTION_THINGS = 3
 
@@ -137,10 +140,11 @@ class Question:
 
 def answer_class(question: Question) -> str:
     """What a guesser would have to guess: the answer without what the question already names."""
+    kind = question.key if question.type == TALK else question.type
     words = question.answer.lower().replace(".", "").replace(",", "").split()
-    if question.type == "sync":
+    if kind == "sync":
         return words[3]  # "the sound comes before ..."
-    if question.type == "order":
+    if kind == "order":
         named = question.text.index(" ".join(words[1:3]))
         return "second named" if " or " in question.text[:named] else "first named"
     given = set(question.text.lower().rstrip("?.").replace(",", "").split())
@@ -354,6 +358,21 @@ def all_questions(clip: Clip, rng: np.random.Generator) -> list[Question]:
     """Everything that may be asked about a clip, each once, phrased by chance."""
     asked = [question for make in GENERATORS for question in make(clip.scene, rng)]
     return [*asked, *_sounds(clip, rng), *_captions(clip, rng)]
+
+
+def talk_questions(
+    asked: Sequence[Question], rng: np.random.Generator, count: int
+) -> list[Question]:
+    """Some of a clip's questions as later turns, with others of the clip answered before them."""
+    talks = []
+    for index in rng.permutation(len(asked))[:count]:
+        last = asked[int(index)]
+        others = [q for q in asked if q is not last and not q.history]
+        turns = int(rng.integers(1, TALK_TURNS + 1))
+        before = [others[int(i)] for i in rng.permutation(len(others))[:turns]]
+        history = (*((q.text, q.answer) for q in before), *last.history)
+        talks.append(Question(TALK, last.text, last.answer, last.type, history))
+    return talks
 
 
 def sound_questions(clip: Clip, rng: np.random.Generator) -> list[Question]:

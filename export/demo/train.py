@@ -1,12 +1,14 @@
 """The whole recipe, from nothing to a checkpoint: pools, towers, connector, joint.
 
 The stages follow the paper's: towers first and then fixed, the connector, then everything behind
-the towers together. Every stage keeps its state in the work folder, so a killed run goes on.
+the towers together, at last in conversations. Every stage keeps its state in the work folder, so a
+killed run goes on.
 """
 
 import dataclasses
 import json
 import multiprocessing
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +16,16 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
+from engines.errors import ExportError
 from export.demo import pools
-from export.demo.checkpoint import write_checkpoint
-from export.demo.clips import write_clips
+from export.demo.checkpoint import check_out, write_checkpoint
+from export.demo.clips import TALKS, write_clips
 from export.demo.connecting import train_connector
 from export.demo.crew import ALONE, Crew, end_with_parent, join, leave
 from export.demo.encode import encode_pool
 from export.demo.fit import Log, Plan
 from export.demo.joint import Doses, lessons, material, train_joint
-from export.demo.mixing import Mixer
+from export.demo.mixing import Mixer, held_out
 from export.demo.network import HearingTower, JointModel, SeeingTower, Sizes, initialise
 from export.demo.pools import Pool, load_pool, make_pool
 from export.demo.score import TypeScore, mean_accuracy, score
@@ -46,24 +49,29 @@ class Schedule:
     audio_steps: int = 1200
     connector_steps: int = 1300
     joint_steps: int = 2000
+    talk_steps: int = 400
     vision_batch: int = 96
     audio_batch: int = 64
     connector_batch: int = 32
     joint_batch: int = 16
     questions: int = 14  # drawn for a clip; those that fit in `room` tokens are asked
     room: int = 208
+    talk_room: int = 320
     lr: float = 2e-3
+    talk_lr: float = 6e-4
     processes: int = 2  # that train together; another number is another course of chance
 
     def scaled(self, hours: float) -> "Schedule":
         """The schedule for another time: steps in proportion, pools by its square root."""
         ratio = hours / REFERENCE_HOURS
         stretch = {"frames": ratio**0.5, "clips": ratio**0.5, "sounds": ratio**0.5}
-        names = ("vision_steps", "audio_steps", "connector_steps", "joint_steps")
+        names = ("vision_steps", "audio_steps", "connector_steps", "joint_steps", "talk_steps")
         stretch |= dict.fromkeys(names, ratio)
         changed = {k: max(1, round(getattr(self, k) * v)) for k, v in stretch.items()}
         for name in ("frames", "clips", "sounds"):
-            changed[name] = -(-changed[name] // pools.CHUNK) * pools.CHUNK
+            chunks = -(-changed[name] // pools.CHUNK)
+            # HELD_OUT of a pool are not trained on: one chunk would leave nothing.
+            changed[name] = max(chunks, 2) * pools.CHUNK
         return dataclasses.replace(self, **changed)
 
 
@@ -97,9 +105,15 @@ def train(
         work: Folder of pools, features, states and the log (log.jsonl).
         schedule: How much to train. A run that is gone on with keeps the schedule it began with.
         told: Called with each line of progress.
+
+    Raises:
+        ExportError: `out_dir` holds something else, or the work folder's schedule is not one.
     """
+    check_out(out_dir, work)
     work.mkdir(parents=True, exist_ok=True)
     kept = kept_schedule(work, schedule or Schedule())
+    if schedule is not None and kept != schedule:
+        told(f"going on with the schedule that {work} began with, not the one asked for now")
     meeting = work / "meeting"
     meeting.unlink(missing_ok=True)
     context = multiprocessing.get_context("spawn")
@@ -128,8 +142,9 @@ def _take_part(out_dir: Path, run: Run, meeting: Path) -> None:
     schedule = run.schedule
     if run.crew.leads:
         for name in ("frames", "sounds", "clips"):
-            make_pool(run.work / "pools", run.pool(name), schedule.processes)
-            run.log.write("pools", made=name, count=run.pool(name).count)
+            pool = run.pool(name)
+            make_pool(run.work / "pools", pool, schedule.processes, counted(run.log, pool))
+            run.log.write("pools", made=name, count=pool.count)
     crew = join(run.crew.rank, schedule.processes, meeting)
     run = dataclasses.replace(run, crew=crew)
     crew.wait()
@@ -160,11 +175,30 @@ def examine(
     return scores
 
 
+def counted(log: Log, pool: Pool) -> Callable[[int], None]:
+    """Return what is told of each finished chunk of a pool, and says how far it is."""
+    begun, made = time.monotonic(), 0
+
+    def tell(items: int) -> None:
+        nonlocal made
+        made += items
+        # Chunks of an earlier run are not counted, so this is the most that can be left.
+        left = (pool.count - made) * (time.monotonic() - begun) / made
+        log.told(f"pools  {pool.name} {made} of {pool.count}  left_min {left / 60:.1f}")
+
+    return tell
+
+
 def kept_schedule(work: Path, wanted: Schedule) -> Schedule:
     """The schedule a work folder began with; `wanted`, and kept, if it is new."""
     path = work / "schedule.json"
     if path.exists():
-        return Schedule(**json.loads(path.read_text(encoding="utf-8")))
+        try:
+            return Schedule(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, TypeError, ValueError) as error:
+            raise ExportError(
+                f"{path} is not the schedule of a run ({error}); choose another work folder."
+            ) from error
     path.write_text(json.dumps(dataclasses.asdict(wanted), indent=1), encoding="utf-8")
     return wanted
 
@@ -203,19 +237,22 @@ def train_rest(
         range(len(tracks) - HELD_OUT, len(tracks)),
     )
     mixers = Mixer(scenes, tracks, *trained), Mixer(scenes, tracks, *kept_back)
+    talking = Mixer(scenes, tracks, *trained, TALKS), Mixer(scenes, tracks, *kept_back, TALKS)
     stuff = material(sizes, tokenizer, clips, sounds)
     labels = lessons(sizes, mixers)
     torch.manual_seed(4)
     model = JointModel(sizes)
     initialise(model)
     model.connector.load_state_dict(telling.state_dict())
-    train_joint(
-        model,
-        run.plan("joint", 4),
-        stuff,
-        labels,
-        Doses(schedule.joint_batch, schedule.questions, schedule.room),
-        (run.work, run.log),
-        publish=lambda: write_checkpoint(out_dir, sizes, tokenizer, towers, model),
-    )
+    books = run.work, run.log
+
+    def publish() -> None:
+        write_checkpoint(out_dir, sizes, tokenizer, towers, model)
+
+    doses = Doses(schedule.joint_batch, schedule.questions, schedule.room)
+    train_joint(model, run.plan("joint", 4), stuff, labels, doses, books, publish)
+    labels = dataclasses.replace(labels, train=talking[0], held=held_out(talking[1], 91, 384))
+    plan = dataclasses.replace(run.plan("talk", 5), lr=schedule.talk_lr)
+    doses = dataclasses.replace(doses, room=schedule.talk_room)
+    train_joint(model, plan, stuff, labels, doses, books, publish)
     return model

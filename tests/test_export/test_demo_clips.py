@@ -59,7 +59,7 @@ def test_write_clips_is_repeatable_and_names_its_clips(tmp_path):
         assert (tmp_path / "a" / line["clip"]).exists()
     pairs = read_questions(tmp_path / "a" / "questions.jsonl")
     assert len(pairs) == len(lines)
-    assert all(bool(q.history) == q.type.startswith("fu_") for _, q in pairs)
+    assert all(bool(q.history) == q.type.startswith(("fu_", "talk")) for _, q in pairs)
 
 
 def test_answers_of_a_type_are_equally_frequent():

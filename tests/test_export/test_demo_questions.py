@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from export.demo.questions import TYPES, all_questions, caption, sound_questions
+from export.demo.questions import (
+    TALK_TURNS,
+    TYPES,
+    all_questions,
+    answer_class,
+    caption,
+    sound_questions,
+    talk_questions,
+)
 from export.demo.world import Clip, Scene, Sound, Thing, sample_clip
 
 RED = Thing("red", "circle", "small", 0.07, (0.9, 0.2), (0.2, 0.2), "left")
@@ -98,6 +106,22 @@ def test_every_type_is_asked_and_articles_are_right():
             assert question.answer[-1] == "."
             assert question.answer[0].isupper()
     assert seen == set(TYPES)
+
+
+def test_talk_is_a_question_behind_others_with_their_true_answers():
+    for index in range(40):
+        rng = np.random.default_rng([3, index])
+        asked = all_questions(sample_clip(rng), rng)
+        first_turns = {(q.text, q.answer) for q in asked if not q.history}
+        for talk in talk_questions(asked, rng, 4):
+            assert talk.type == "talk"
+            own = 1 if talk.key.startswith("fu_") else 0
+            before, rest = talk.history[: len(talk.history) - own], talk.history[-own:] * own
+            assert 1 <= len(before) <= TALK_TURNS
+            assert set(before) <= first_turns
+            (last, *_) = [q for q in asked if (q.text, q.history) == (talk.text, rest)]
+            assert (talk.key, talk.answer) == (last.type, last.answer)
+            assert answer_class(talk) == answer_class(last)
 
 
 @pytest.mark.parametrize("count", [1, 5])
