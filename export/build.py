@@ -7,6 +7,8 @@ import numpy as np
 import torch
 
 from engines.config import SelftestConfig, SourceConfig
+from engines.errors import ExportError
+from export import samples
 from export.checkpoint import Checkpoint
 from export.compare import refuse_failures, table, tolerance
 from export.folder import check_target, publish, unfinished
@@ -21,6 +23,7 @@ from export.parts import (
 from export.plan import ExportOptions, Plan, make_plan
 from export.progress import Progress, size
 from export.prompt_facts import (
+    check_template,
     check_vocabulary,
     eos_token_ids,
     read_generation,
@@ -46,6 +49,8 @@ def export_bundle(folder: Path, target: Path, options: ExportOptions) -> None:
     """
     checkpoint = Checkpoint(folder)
     plan = make_plan(checkpoint, options)
+    if target.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise ExportError(f"{target} holds the checkpoint itself; choose another name with -o.")
     check_target(target, plan.bundle_bytes, options.replace)
     progress = Progress(plan.work)
     progress.say(_introduction(checkpoint, plan, options))
@@ -54,6 +59,7 @@ def export_bundle(folder: Path, target: Path, options: ExportOptions) -> None:
         tokenizer = write_tokenizer(folder, part / "tokenizer.json")
         check_vocabulary(tokenizer, checkpoint.config.decoder.vocab_size, folder)
         prompt = read_prompt(folder, checkpoint.config.kind, tokenizer)
+        check_template(prompt, samples.QUESTION, folder)
         eos = eos_token_ids(folder, prompt.special_tokens, tokenizer)
         generation = read_generation(folder)
         visual_tokens = export_vision(shop)

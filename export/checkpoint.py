@@ -120,10 +120,24 @@ class Checkpoint:
 
     def lm_head(self) -> Tensor:
         """Read the output matrix (vocab, H), float32, which may be the embeddings again."""
-        name = "lm_head.weight"
-        if self.config.tie_word_embeddings and name not in self.tensors:
-            name = "model.embed_tokens.weight"
-        return self._vocabulary_matrix(name).float()
+        return self._vocabulary_matrix(self._head_name).float()
+
+    def check_decoder(self) -> None:
+        """Look every tensor of the decoder up, so that a gap is found before hours of work.
+
+        Raises:
+            CheckpointError: one is missing, of another shape or of an unknown dtype.
+        """
+        config = self.config.decoder
+        vocabulary = (config.vocab_size, config.hidden_size)
+        self.tensors.find("model.embed_tokens.weight", vocabulary)
+        self.tensors.find(self._head_name, vocabulary)
+        self.tensors.find("model.norm.weight", (config.hidden_size,))
+        with torch.device("meta"):
+            shapes = {k: tuple(v.shape) for k, v in DecoderLayer(config).state_dict().items()}
+        for index in range(config.num_hidden_layers):
+            for name, shape in shapes.items():
+                self.tensors.find(f"model.layers.{index}.{name}", shape)
 
     def norm(self) -> Tensor:
         """Read the weight (H,) of the norm in front of the output matrix."""
@@ -142,6 +156,12 @@ class Checkpoint:
             for chunk in read_chunks(path):
                 digest.update(chunk)
         return digest.hexdigest()
+
+    @property
+    def _head_name(self) -> str:
+        name = "lm_head.weight"
+        tied = self.config.tie_word_embeddings and name not in self.tensors
+        return "model.embed_tokens.weight" if tied else name
 
     def _vocabulary_matrix(self, name: str) -> Tensor:
         config = self.config.decoder
@@ -166,6 +186,10 @@ class Checkpoint:
                 " mm_audio_tower names beside config.json."
             )
         stored = self._pickle.get("model", self._pickle)
+        if not isinstance(stored, dict):
+            raise CheckpointError(
+                f"{path} holds no tensors of a BEATs; fetch the checkpoint again."
+            )
         plain = {str(k).removeprefix(AUDIO_PREFIX): v for k, v in stored.items()}
         return lambda name, shape: checked(plain.get(name), name, shape, path)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from engines.command import run_command
+from engines.errors import ExportError
 
 PROGRAM = "vl2-export"
 EXPORT_HELP = """\
@@ -105,7 +106,17 @@ def _demo(arguments: list[str]) -> int:
 
     add_parser(parser.add_subparsers(required=True, metavar="VERB"))
     args = parser.parse_args(["demo", *arguments])
-    return run_command(PROGRAM, lambda: args.run(args))
+
+    def work() -> None:
+        try:
+            args.run(args)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            what = f"{error.filename or 'A file'} cannot be used ({error.strerror or error})"
+            raise ExportError(f"{what}; choose another path or free some space.") from error
+
+    return run_command(PROGRAM, work)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -33,11 +33,12 @@ def tolerance(scheme: Scheme, graph: str) -> float:
 
 
 def measure(graph: str, got: Array, wanted: Array, limit: float, name: str) -> VerificationRow:
-    """Compare two arrays of the same shape; NaN anywhere counts as infinitely wrong."""
+    """Compare two arrays; another shape, or NaN anywhere, counts as infinitely wrong."""
     largest = float(np.abs(wanted).max())
-    error = float(np.abs(got.astype(np.float64) - wanted).max())
-    if got.shape != wanted.shape or not np.isfinite(error):
-        error = float("inf")
+    error = float("inf")
+    if got.shape == wanted.shape:
+        error = float(np.abs(got.astype(np.float64) - wanted).max())
+    error = error if np.isfinite(error) else float("inf")
     return VerificationRow(graph, error, error / max(largest, 1e-30), limit, name)
 
 

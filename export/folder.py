@@ -9,7 +9,8 @@ from pathlib import Path
 from engines.errors import ExportError
 from export.progress import size
 
-PART, OLD = ".part-", ".old-"
+# Endings, with the process number behind: unlike what a user calls a copy of his own.
+PART, OLD = ".part-", ".replaced-"
 # Beside the weights: graphs, tokenizer, manifest, and room for the file system's own needs.
 SPARE_BYTES = 32 << 20
 
@@ -49,9 +50,9 @@ def unfinished(target: Path) -> Iterator[Path]:
     Raises:
         ExportError: the disk is full, or cannot be written.
     """
-    _remove_stale(target)
     part = target.with_name(f"{target.name}{PART}{os.getpid()}")
     try:
+        _remove_stale(target)
         part.mkdir()
         yield part
     except BaseException as error:
@@ -84,10 +85,34 @@ def _disk_failed(error: OSError, part: Path, target: Path) -> ExportError:
 
 
 def _remove_stale(target: Path) -> None:
-    """Remove what an export to the same name left behind when it was killed."""
-    for path in target.absolute().parent.glob(f"{target.name}{PART}*"):
-        if not _runs(path.name.rpartition("-")[2]):
+    """Remove what an export to the same name left behind when it was killed.
+
+    One that was killed between the two renames of `publish` left no target but the older one under
+    another name, which gets its own back.
+    """
+    for path in _left_behind(target, OLD):
+        if target.exists():
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.rename(target)
+    for path in _left_behind(target, PART):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _left_behind(target: Path, mark: str) -> list[Path]:
+    """Return siblings of a process that is gone, or of one that had this very process's number."""
+    start = target.name + mark
+    numbers = {
+        path: path.name.removeprefix(start)
+        for path in sorted(target.absolute().parent.iterdir())
+        if path.name.startswith(start)
+    }
+    own = str(os.getpid())
+    return [
+        path
+        for path, number in numbers.items()
+        if number.isdigit() and (number == own or not _runs(number))
+    ]
 
 
 def _runs(process: str) -> bool:

@@ -12,7 +12,7 @@ from export.reference.audio_tower import AudioTowerConfig
 from export.reference.decoder import DecoderConfig
 from export.reference.projector import PROJECTOR_TYPES, SAMPLERS
 from export.reference.vision_tower import VisionTowerConfig
-from export.tensors import read_json
+from export.tensors import file_exists, read_json
 from export.tower_config import read_preprocess, read_vision, tower_files
 
 # model_type to the kind of decoder; the bare name is treated as Mistral, as upstream does.
@@ -22,6 +22,12 @@ DECODER_KINDS = {
     "videollama2_mixtral": "mixtral",
     "videollama2_qwen2": "qwen2",
 }
+# Room for one patch of the filter bank, and no more than the runtime accepts in a manifest.
+LEAST_WINDOW_S, MOST_WINDOW_S = 0.2, 600
+MOST_FRAMES = 128
+# Where config.json is silent, transformers' own defaults count; Mixtral has others than the rest.
+NORM_EPS = {"mixtral": 1e-5}
+ROPE_THETA = {"mixtral": 1e6}
 
 
 @dataclass(frozen=True)
@@ -87,9 +93,8 @@ def read_config(folder: Path, beats_cfg: Mapping[str, Any] | None) -> ModelConfi
             f" vision tower is as wide as the decoder ({vision.hidden_size} and"
             f" {decoder.hidden_size} here); give a checkpoint with an STC connector."
         )
-    card = keys.data.get("vl2_card", {})
-    if not isinstance(card, dict):
-        raise keys.bad("vl2_card", "an object")
+    if keys.integer("num_frames", 8) > MOST_FRAMES:
+        raise keys.bad("num_frames", f"at most {MOST_FRAMES}")
     return ModelConfig(
         model_type=model_type,
         kind=kind,
@@ -102,12 +107,20 @@ def read_config(folder: Path, beats_cfg: Mapping[str, Any] | None) -> ModelConfi
         num_frames=keys.integer("num_frames", 8),
         sound=_sound(keys, beats_cfg),
         audio_file=audio_file(folder, keys.data),
-        card=CardConfig(
-            str(card.get("description", "")),
-            str(card.get("world", "")),
-            tuple(str(q) for q in card.get("suggested_questions", [])),
-        ),
-        name=keys.data.get("vl2_name"),
+        card=_card(keys),
+        name=keys.text("vl2_name") if "vl2_name" in keys.data else None,
+    )
+
+
+def _card(keys: Keys) -> CardConfig:
+    card = keys.data.get("vl2_card", {})
+    questions = card.get("suggested_questions", []) if isinstance(card, dict) else None
+    if not isinstance(questions, list):
+        raise keys.bad("vl2_card", "an object with a list of suggested_questions")
+    return CardConfig(
+        str(card.get("description", "")),
+        str(card.get("world", "")),
+        tuple(str(question) for question in questions),
     )
 
 
@@ -116,8 +129,9 @@ def audio_file(folder: Path, config: Mapping[str, Any]) -> Path | None:
     named = config.get("mm_audio_tower")
     if not isinstance(named, str):
         return None
+    # Often a path on the machine that trained it, where one may not even look.
     for candidate in (folder / named, folder / Path(named).name):
-        if candidate.is_file():
+        if file_exists(candidate):
             return candidate
     return None
 
@@ -125,6 +139,13 @@ def audio_file(folder: Path, config: Mapping[str, Any]) -> Path | None:
 def _decoder(kind: str, keys: Keys) -> DecoderConfig:
     heads, width = keys.integer("num_attention_heads"), keys.integer("hidden_size")
     head_dim = keys.integer("head_dim", max(width // heads, 1))
+    kv_heads = keys.integer("num_key_value_heads", heads)
+    if heads % kv_heads:
+        raise keys.bad("num_key_value_heads", f"a divisor of the {heads} heads")
+    experts = keys.integer("num_local_experts", 8) if kind == "mixtral" else 0
+    chosen = keys.integer("num_experts_per_tok", 2)
+    if 0 < experts < chosen:
+        raise keys.bad("num_experts_per_tok", f"at most the {experts} experts")
     if keys.data.get("hidden_act", "silu") != "silu":
         raise keys.bad("hidden_act", "'silu'")
     layers = keys.integer("num_hidden_layers")
@@ -133,27 +154,28 @@ def _decoder(kind: str, keys: Keys) -> DecoderConfig:
         intermediate_size=keys.integer("intermediate_size"),
         num_hidden_layers=layers,
         num_attention_heads=heads,
-        num_key_value_heads=keys.integer("num_key_value_heads", heads),
+        num_key_value_heads=kv_heads,
         head_dim=head_dim,
         vocab_size=keys.integer("vocab_size"),
         max_position_embeddings=keys.integer("max_position_embeddings"),
-        rms_norm_eps=keys.number("rms_norm_eps", 1e-6),
-        rope_theta=_rope_theta(keys),
+        rms_norm_eps=keys.number("rms_norm_eps", NORM_EPS.get(kind, 1e-6)),
+        rope_theta=_rope_theta(kind, keys),
         qkv_bias=kind == "qwen2",
-        num_local_experts=keys.integer("num_local_experts", 8) if kind == "mixtral" else 0,
-        num_experts_per_tok=keys.integer("num_experts_per_tok", 2),
+        num_local_experts=experts,
+        num_experts_per_tok=chosen,
         windows=_windows(kind, keys, layers),
     )
 
 
-def _rope_theta(keys: Keys) -> float:
+def _rope_theta(kind: str, keys: Keys) -> float:
     # transformers 5 moved the value into `rope_parameters`; both spellings are read.
     rope = keys.data.get("rope_parameters") or keys.data.get("rope_scaling") or {}
     if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type", "default")) != (
         "default"
     ):
         raise keys.bad("rope_scaling", "absent: scaled rotary positions are not supported")
-    return keys.number("rope_theta", rope.get("rope_theta", 10000.0))
+    own = Keys(rope, keys.path).number("rope_theta", ROPE_THETA.get(kind, 1e4))
+    return keys.number("rope_theta", own)
 
 
 def _windows(kind: str, keys: Keys, layers: int) -> tuple[int | None, ...]:
@@ -164,7 +186,9 @@ def _windows(kind: str, keys: Keys, layers: int) -> tuple[int | None, ...]:
     if size >= keys.integer("max_position_embeddings"):
         return ()
     # Qwen2 keeps its first layers whole.
-    first = int(keys.data.get("max_window_layers", 0)) if kind == "qwen2" else 0
+    first = keys.data.get("max_window_layers", 0) if kind == "qwen2" else 0
+    if not isinstance(first, int):
+        raise keys.bad("max_window_layers", "a whole number")
     return tuple(size if i >= first else None for i in range(layers))
 
 
@@ -173,7 +197,10 @@ def _sound(keys: Keys, beats_cfg: Mapping[str, Any] | None) -> SoundConfig | Non
         return None
     if keys.data.get("mm_projector_a_type", "mlp2x_gelu") != "mlp2x_gelu":
         raise keys.bad("mm_projector_a_type", "'mlp2x_gelu'")
-    given = {**(keys.data.get("beats_config") or {}), **(beats_cfg or {})}
+    own = keys.data.get("beats_config") or {}
+    if not isinstance(own, dict):
+        raise keys.bad("beats_config", "an object")
+    given = {**own, **(beats_cfg or {})}
     known = {f.name for f in fields(AudioTowerConfig)}
     if given.get("layer_norm_first", False):
         raise keys.bad("beats_config", "a post-norm BEATs, as all published ones are")
@@ -186,6 +213,8 @@ def _sound(keys: Keys, beats_cfg: Mapping[str, Any] | None) -> SoundConfig | Non
             " checkpoint's own."
         ) from error
     window_s = keys.number("vl2_audio_window_s", 30.0)
+    if not LEAST_WINDOW_S <= window_s <= MOST_WINDOW_S:
+        raise keys.bad("vl2_audio_window_s", f"{LEAST_WINDOW_S} to {MOST_WINDOW_S} seconds")
     return SoundConfig(
         tower=tower,
         hidden_size=keys.integer("mm_hidden_size_a", tower.encoder_embed_dim),

@@ -15,6 +15,7 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from engines.config import AudioConfig, GraphConfig, PromptConfig, VerificationRow
+from engines.errors import CheckpointError
 from engines.messages import Turn
 from engines.prompt import PLACEHOLDER_IDS, prompt_ids, render_prompt
 from export import samples
@@ -150,7 +151,14 @@ def export_embeddings(
     (at,) = np.flatnonzero(ids == PLACEHOLDER_IDS["video"])
     # From the stored table, so that rounding it is no difference between the graph and torch.
     words = table[torch.from_numpy(np.maximum(ids, 0))].float()
-    return torch.cat([words[:at], visual_tokens, words[at + 1 :]])[None]
+    embeds = torch.cat([words[:at], visual_tokens, words[at + 1 :]])
+    room = shop.checkpoint.config.decoder.max_position_embeddings
+    if len(embeds) > room:
+        raise CheckpointError(
+            f"{shop.checkpoint.folder / 'config.json'} has max_position_embeddings {room}, too few"
+            f" for the {len(embeds)} tokens of a short question; use the checkpoint's own one."
+        )
+    return embeds[None]
 
 
 def export_decoder(shop: Workshop, inputs_embeds: Tensor, tensorrt_graph: bool) -> None:

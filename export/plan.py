@@ -50,6 +50,7 @@ def make_plan(checkpoint: Checkpoint, options: ExportOptions) -> Plan:
     """Choose the group size and estimate the bundle.
 
     Raises:
+        CheckpointError: a tensor of the decoder is missing or of another shape.
         ExportError: the checkpoint cannot be exported with these options.
     """
     config = checkpoint.config.decoder
@@ -66,6 +67,7 @@ def make_plan(checkpoint: Checkpoint, options: ExportOptions) -> Plan:
             " graph cannot tell apart; leave out --tensorrt-graph."
         )
     group = choose_group(config, options.group) if options.scheme == "int4" else None
+    checkpoint.check_decoder()
     bundle_bytes, work = _sizes(checkpoint, options.scheme, group, options.tensorrt_graph)
     return Plan(options.scheme, group, bundle_bytes, work)
 

@@ -7,8 +7,11 @@ from typing import Any
 import tokenizers
 
 from engines.config import GenerationConfig, PromptConfig
-from engines.errors import CheckpointError
-from export.tensors import read_json
+from engines.errors import BundleError, CheckpointError, PromptError
+from engines.messages import Turn
+from engines.prompt import prompt_ids, render_prompt
+from export.keys import Keys
+from export.tensors import file_exists, read_json
 
 # Upstream puts the Llama 2 default prompt in front for these kinds of decoder, with these very
 # spaces and line breaks; the models were trained with it.
@@ -27,6 +30,7 @@ SYSTEM_PROMPT = (
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 # What the reference samples with when it is asked to; greedy is its default.
 TEMPERATURE, TOP_P = 0.2, 0.9
+GENERATION = "generation_config.json"
 # transformers' own default, in force where generation_config.json is silent.
 TOP_K = 50
 
@@ -38,7 +42,7 @@ def write_tokenizer(folder: Path, target: Path) -> tokenizers.Tokenizer:
         CheckpointError: there is none that can be read.
     """
     source = folder / "tokenizer.json"
-    text = source.read_text(encoding="utf-8") if source.is_file() else _converted(folder)
+    text = _read_text(source) if file_exists(source) else _converted(folder)
     try:
         tokenizer = tokenizers.Tokenizer.from_str(text)
     except Exception as error:  # The library raises nothing narrower.
@@ -97,15 +101,33 @@ def read_prompt(folder: Path, kind: str, tokenizer: tokenizers.Tokenizer) -> Pro
     )
 
 
+def check_template(prompt: PromptConfig, question: str, folder: Path) -> None:
+    """Refuse a chat template that takes no question about a video, before the long work.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    try:
+        prompt_ids(render_prompt([Turn("user", question)], "video", prompt), "video", lambda _: [])
+    except (BundleError, PromptError) as error:
+        reason = error.__cause__ or "it drops the clip"
+        raise CheckpointError(
+            f"The chat template in {folder} takes no question about a video ({reason}); use"
+            " the checkpoint's own tokenizer files."
+        ) from error
+
+
 def read_generation(folder: Path) -> GenerationConfig:
     """Read sampling settings: the checkpoint's, under what the reference always passes itself."""
-    data = _generation(folder)
+    keys = Keys(_generation(folder), folder / GENERATION)
+    # Both 0 and null keep every token.
+    top_k = keys.data.get("top_k", TOP_K) or 0
     return GenerationConfig(
         do_sample=False,
         temperature=TEMPERATURE,
         top_p=TOP_P,
-        top_k=int(data.get("top_k") or TOP_K),
-        repetition_penalty=float(data.get("repetition_penalty") or 1.0),
+        top_k=keys.integer("top_k", TOP_K) if top_k else 0,
+        repetition_penalty=keys.number("repetition_penalty", 1.0),
     )
 
 
@@ -120,7 +142,8 @@ def eos_token_ids(
     found: list[int] = []
     for data in (_generation(folder), read_json(folder / "config.json")):
         value = data.get("eos_token_id")
-        found += value if isinstance(value, list) else [value] if isinstance(value, int) else []
+        listed = value if isinstance(value, list) else [value]
+        found += [token for token in listed if type(token) is int]
     # Upstream stops on the tokenizer's own end token as well, whatever the configuration says.
     own = tokenizer.token_to_id(special["eos_token"]) if "eos_token" in special else None
     found += [] if own is None else [own]
@@ -132,7 +155,7 @@ def eos_token_ids(
 
 
 def _generation(folder: Path) -> dict[str, Any]:
-    path = folder / "generation_config.json"
+    path = folder / GENERATION
     return read_json(path) if path.is_file() else {}
 
 
@@ -151,7 +174,7 @@ def _special_tokens(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
 def _chat_template(folder: Path, config: Mapping[str, Any]) -> str:
     path = folder / "chat_template.jinja"
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        return _read_text(path)
     template = config.get("chat_template")
     if isinstance(template, list):
         # Several named templates; the unnamed purpose is called "default".
@@ -163,3 +186,12 @@ def _chat_template(folder: Path, config: Mapping[str, Any]) -> str:
             " chat_template.jinja; use the checkpoint's own tokenizer files."
         )
     return template
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); fetch the checkpoint again."
+        ) from error

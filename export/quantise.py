@@ -13,6 +13,8 @@ from quant.grid import Quantised, dequantise, round_to_nearest
 Scheme = Literal["fp32", "fp16", "int4"]
 
 GROUPS = (128, 64, 32, 16)
+# What MatMulNBits takes: larger groups than we choose ourselves may be asked for.
+ALLOWED_GROUPS = (*GROUPS, 256)
 # The output matrix decides every token and is read once per token: eight bits, not four.
 HEAD_BITS = 8
 
@@ -25,9 +27,14 @@ def choose_group(config: DecoderConfig, asked: int | None) -> int:
         asked: What the user wants; None takes the largest of 128, 64, 32 and 16 that fits.
 
     Raises:
-        ExportError: the asked one does not divide an input, or none does.
+        ExportError: the asked one does not divide an input or has no kernel, or none divides.
     """
     inputs = matrix_inputs(config)
+    if asked and asked not in ALLOWED_GROUPS:
+        raise ExportError(
+            f"--group {asked} is none of {', '.join(map(str, sorted(ALLOWED_GROUPS)))}, the sizes"
+            " that can be run; leave --group out to take the largest that fits."
+        )
     for group in (asked,) if asked else GROUPS:
         odd = [name for name, width in inputs.items() if width % group]
         if not odd:

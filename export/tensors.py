@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,14 @@ SINGLE_NAME = "model.safetensors"
 MAX_HEADER_BYTES = 100 << 20
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 FETCH_AGAIN = "fetch the checkpoint again"
+
+
+def file_exists(path: Path) -> bool:
+    """Say whether a file is there; a path that cannot be looked at, or be one, is not."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True)
@@ -78,11 +85,17 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     if not isinstance(header, dict):
         raise _damaged(path, "its header is not an object")
     start = 8 + length
-    return {
+    found = {
         name: _stored(path, name, entry, start, size)
         for name, entry in header.items()
         if name != "__metadata__"
     }
+    end = start
+    for name, stored in sorted(found.items(), key=lambda item: item[1].offset):
+        if stored.offset < end:
+            raise _damaged(path, f"{name} lies over another tensor")
+        end = stored.offset + stored.size
+    return found
 
 
 class TensorFolder:
@@ -92,17 +105,19 @@ class TensorFolder:
         self.folder = folder
         self.stored: dict[str, StoredTensor] = {}
         for path in weight_files(folder):
-            self.stored.update(read_header(path))
+            header = read_header(path)
+            for name in header.keys() & self.stored.keys():
+                raise _damaged(path, f"{name} is in {self.stored[name].path.name} as well")
+            self.stored.update(header)
 
     def __contains__(self, name: str) -> bool:
         return name in self.stored
 
-    def get(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """Read a tensor in its stored dtype.
+    def find(self, name: str, shape: tuple[int, ...]) -> StoredTensor:
+        """Look a tensor up without reading it.
 
         Raises:
-            CheckpointError: it is missing, of another shape or of an unknown dtype, or holds NaN
-                or infinity.
+            CheckpointError: it is missing, of another shape or of an unknown dtype.
         """
         stored = self.stored.get(name)
         if stored is None:
@@ -115,6 +130,20 @@ class TensorFolder:
                 f"Tensor {name} in {stored.path} has the shape {list(stored.shape)} where"
                 f" config.json asks for {list(shape)}; {FETCH_AGAIN}, configuration and weights."
             )
+        if stored.dtype not in DTYPES:
+            raise CheckpointError(
+                f"{stored.path} stores {name} as {stored.dtype}, which is not supported; give a"
+                " checkpoint in float32, float16 or bfloat16."
+            )
+        return stored
+
+    def get(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Read a tensor in its stored dtype.
+
+        Raises:
+            CheckpointError: as `find`; or it holds NaN or infinity, or cannot be read.
+        """
+        stored = self.find(name, shape)
         return _finite(_read(stored), name, stored.path)
 
 
@@ -138,9 +167,12 @@ def weight_files(folder: Path) -> list[Path]:
         raise CheckpointError(f"{index} has no weight map; {FETCH_AGAIN}.")
     names = sorted({str(name) for name in mapping.values()})
     for name in names:
-        if Path(name).name != name:
-            raise CheckpointError(f"{index} names a file outside its folder, {name}; refused.")
-        if not (folder / name).exists():
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise CheckpointError(
+                f"{index} names {name!r}, which is no safetensors file of its folder;"
+                f" {FETCH_AGAIN}."
+            )
+        if not file_exists(folder / name):
             raise CheckpointError(
                 f"The shard {folder / name} is missing; {FETCH_AGAIN}, with all {len(names)} files."
             )
@@ -157,7 +189,7 @@ def read_pickle(path: Path) -> Mapping[str, Any]:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"The audio tower {path} is missing; {FETCH_AGAIN}.") from None
-    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
+    except Exception as error:  # Bytes that are no pickle raise almost anything.
         raise CheckpointError(
             f"{path} cannot be read as plain tensors (truncated, or it holds code); {FETCH_AGAIN}."
         ) from error
@@ -172,8 +204,8 @@ def checked(tensor: Any, name: str, shape: tuple[int, ...], path: Path) -> Tenso
     Raises:
         CheckpointError: it is not.
     """
-    if not isinstance(tensor, Tensor):
-        raise CheckpointError(f"{path} has no tensor {name}; {FETCH_AGAIN}.")
+    if not isinstance(tensor, Tensor) or tensor.dtype not in DTYPES.values() or tensor.is_sparse:
+        raise CheckpointError(f"{path} has no tensor {name} of numbers; {FETCH_AGAIN}.")
     if tuple(tensor.shape) != shape:
         raise CheckpointError(
             f"Tensor {name} in {path} has the shape {list(tensor.shape)} where its configuration"
@@ -186,7 +218,7 @@ def _stored(path: Path, name: str, entry: Any, start: int, size: int) -> StoredT
     try:
         dtype, shape = str(entry["dtype"]), tuple(int(n) for n in entry["shape"])
         begin, end = (int(n) for n in entry["data_offsets"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _damaged(path, f"its entry for {name} is malformed") from error
     if not 0 <= begin <= end or min(shape, default=0) < 0:
         raise _damaged(path, f"its entry for {name} is malformed")
@@ -198,11 +230,6 @@ def _stored(path: Path, name: str, entry: Any, start: int, size: int) -> StoredT
 
 
 def _read(stored: StoredTensor) -> Tensor:
-    if stored.dtype not in DTYPES:
-        raise CheckpointError(
-            f"{stored.path} stores weights as {stored.dtype}, which is not supported; give a"
-            " checkpoint in float32, float16 or bfloat16."
-        )
     try:
         raw = np.fromfile(stored.path, dtype=np.uint8, count=stored.size, offset=stored.offset)
     except OSError as error:

@@ -11,7 +11,7 @@ from engines.config import PreprocessConfig
 from engines.errors import CheckpointError
 from export.keys import Keys
 from export.reference.vision_tower import VisionTowerConfig
-from export.tensors import read_json
+from export.tensors import file_exists, read_json
 
 CLIP_LARGE: dict[str, Any] = {
     "model_type": "clip_vision_model",
@@ -40,9 +40,11 @@ PUBLISHED_TOWERS = {
     "clip-vit-large-patch14-336": CLIP_LARGE,
     "siglip-so400m-patch14-384": SIGLIP_SO400M,
 }
-_CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
-_CLIP_STD = [0.26862954, 0.26130258, 0.27577711]
+_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+_HALF = (0.5, 0.5, 0.5)
 BICUBIC = 3
+LEAST_STD = 0.001  # and 1 / LEAST_STD at most: what the runtime accepts in a manifest
 
 
 def tower_files(folder: Path, named: str, keys: Keys) -> tuple[Path | None, Keys]:
@@ -53,10 +55,13 @@ def tower_files(folder: Path, named: str, keys: Keys) -> tuple[Path | None, Keys
     """
     for candidate in (folder / named, folder / Path(named).name):
         path = candidate / "config.json"
-        if path.is_file():
+        if file_exists(path):
             data = read_json(path)
             # A whole CLIP or SigLIP model keeps the image tower's part under this key.
-            return candidate, Keys(data.get("vision_config", data), path)
+            tower = data.get("vision_config", data)
+            if not isinstance(tower, dict):
+                raise Keys(data, path).bad("vision_config", "an object")
+            return candidate, Keys(tower, path)
     published = PUBLISHED_TOWERS.get(Path(named).name)
     if published is None:
         raise CheckpointError(
@@ -95,10 +100,14 @@ def read_vision(tower: Keys, keys: Keys) -> VisionTowerConfig:
         patch_size=tower.integer("patch_size"),
         layer_norm_eps=tower.number("layer_norm_eps", 1e-5 if kind == "clip" else 1e-6),
         hidden_act=act,  # type: ignore[arg-type]  # checked above
-        select_layer=select if isinstance(select, int) else 0,
+        select_layer=select if type(select) is int else 0,
     )
-    if not isinstance(select, int) or not 0 <= config.used_layers <= config.num_hidden_layers:
+    if type(select) is not int or not 0 <= config.used_layers <= config.num_hidden_layers:
         raise keys.bad("mm_vision_select_layer", "a hidden state the tower has")
+    if config.hidden_size % config.num_attention_heads:
+        raise tower.bad("num_attention_heads", f"a divisor of the width {config.hidden_size}")
+    if config.patch_size > config.image_size:
+        raise tower.bad("patch_size", f"at most the image size {config.image_size}")
     if keys.integer("mm_hidden_size", config.hidden_size) != config.hidden_size:
         raise keys.bad("mm_hidden_size", f"the tower's width {config.hidden_size}")
     return config
@@ -112,7 +121,7 @@ def read_preprocess(folder: Path | None, vision: VisionTowerConfig) -> Preproces
     """
     clip, size = vision.kind == "clip", vision.image_size
     path = folder / "preprocessor_config.json" if folder else None
-    data = read_json(path) if path and path.is_file() else {}
+    data = read_json(path) if path and file_exists(path) else {}
     keys = Keys(data, path or Path("preprocessor_config.json"))
     if data.get("resample", BICUBIC) != BICUBIC:
         raise keys.bad("resample", f"{BICUBIC} (bicubic)")
@@ -120,6 +129,8 @@ def read_preprocess(folder: Path | None, vision: VisionTowerConfig) -> Preproces
         raise keys.bad("do_resize", "true, and do_rescale and do_normalize likewise")
     target = data.get("size", {"shortest_edge": size} if clip else {"height": size, "width": size})
     target = {"shortest_edge": target} if isinstance(target, int) else target
+    if not isinstance(target, dict):
+        raise keys.bad("size", "a number or an object")
     squash = "shortest_edge" not in target
     edge = Keys(target, keys.path).integer("height" if squash else "shortest_edge")
     if squash and target.get("width") != edge:
@@ -128,11 +139,14 @@ def read_preprocess(folder: Path | None, vision: VisionTowerConfig) -> Preproces
     crop = crop.get("height") if isinstance(crop, dict) else crop
     if (crop or edge) != size or (not squash and crop is None):
         raise keys.bad("crop_size", f"the tower's image size {size}")
+    std = keys.triple("image_std", _CLIP_STD if clip else _HALF)
+    if not all(LEAST_STD < value < 1 / LEAST_STD for value in std):
+        raise keys.bad("image_std", "a spread of pixel values")
     return PreprocessConfig(
         resize="squash" if squash else "shortest_edge",
         size=edge,
         crop=crop,
-        image_mean=tuple(data.get("image_mean", _CLIP_MEAN if clip else [0.5] * 3)),
-        image_std=tuple(data.get("image_std", _CLIP_STD if clip else [0.5] * 3)),
+        image_mean=keys.triple("image_mean", _CLIP_MEAN if clip else _HALF),
+        image_std=std,
         rescale_factor=keys.number("rescale_factor", 1 / 255),
     )

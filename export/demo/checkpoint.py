@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from engines.errors import ExportError
 from export.demo.network import (
     IMAGE_MEAN,
     IMAGE_STD,
@@ -37,6 +38,25 @@ CARD = {
     ],
 }
 VISION_PREFIX = "model.vision_tower.vision_tower.vision_model."
+
+
+def check_out(out_dir: Path, work: Path) -> None:
+    """Refuse to put a checkpoint where something else would be lost.
+
+    Raises:
+        ExportError: the folder holds anything but a checkpoint of ours, or the work folder.
+    """
+    if out_dir.resolve() in (work.resolve(), *work.resolve().parents):
+        raise ExportError(
+            f"{out_dir} holds the work folder, which writing the checkpoint there would delete;"
+            " choose another folder."
+        )
+    if not out_dir.exists() or (out_dir.is_dir() and not any(out_dir.iterdir())):
+        return
+    if not (out_dir / "config.json").is_file() or not (out_dir / AUDIO_FILE).is_file():
+        raise ExportError(
+            f"{out_dir} is not a demo checkpoint, so it is not replaced; choose another folder."
+        )
 
 
 def write_checkpoint(

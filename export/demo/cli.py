@@ -8,28 +8,48 @@ from typing import Any
 
 def add_parser(subparsers: Any) -> None:
     """Mount the verb `demo` with its verbs; each sets `run(arguments)`."""
-    parser = subparsers.add_parser("demo", help="the bundled demo model: train it, test it")
+    parser = _verb(subparsers, "demo", "the bundled demo model: train it, test it", "clips fresh")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    train = verbs.add_parser("train", help="train the demo model from nothing, or go on")
+    train = _verb(
+        verbs,
+        "train",
+        "train the demo model from nothing, or go on with a work folder that was begun",
+        "train demo-checkpoint --work demo-work",
+    )
     add_train_arguments(train)
     train.set_defaults(run=run_train)
-    clips = verbs.add_parser("clips", help="write fresh clips with questions")
+    about = "write fresh clips with questions"
+    clips = _verb(verbs, "clips", about, "clips fresh --count 100 --seed 7")
     clips.add_argument("folder", type=Path, help="where the clips and questions.jsonl go")
     clips.add_argument("--count", type=_whole, default=100, help="number of clips (default 100)")
-    clips.add_argument("--seed", type=int, default=1000, help="another seed, other clips")
+    clips.add_argument("--seed", type=_seed, default=1000, help="another seed, other clips")
     clips.set_defaults(run=run_clips)
-    showcase = verbs.add_parser("showcase", help="write the clips that come with the program")
+    about = "write the clips that come with the program"
+    showcase = _verb(verbs, "showcase", about, "showcase clips")
     showcase.add_argument("folder", type=Path, help="where the clips and questions.jsonl go")
     showcase.set_defaults(run=run_showcase)
-    poster = verbs.add_parser("poster", help="draw what a bundle got of a clip and its answers")
+    about = "draw what a bundle got of a clip and its answers"
+    poster = _verb(verbs, "poster", about, "poster demo.vl2 clips/bounce.mp4 poster.png")
     poster.add_argument("bundle", type=Path, help="the bundle to ask")
     poster.add_argument("clip", type=Path, help="a clip with a questions.jsonl beside it")
-    poster.add_argument("out", type=Path, help="the drawing, .png or .svg")
+    poster.add_argument("out", type=_drawing, help="the drawing, .png or .svg")
     poster.set_defaults(run=run_poster)
-    curve = verbs.add_parser("curve", help="draw the learning curve of a training log")
+    about = "draw the learning curve of a training log"
+    curve = _verb(verbs, "curve", about, "curve demo-work/log.jsonl curve.svg")
     curve.add_argument("log", type=Path, help="log.jsonl of a work folder")
-    curve.add_argument("out", type=Path, help="the drawing, .svg or .png")
+    curve.add_argument("out", type=_drawing, help="the drawing, .svg or .png")
     curve.set_defaults(run=run_curve)
+
+
+def _verb(verbs: Any, name: str, about: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.",
+        epilog=f"example:\n  vl2-export demo {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +61,13 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hours", type=_hours, help="time to train for, on two cores (default: the shipped recipe)"
     )
-    parser.add_argument("--seed", type=int, help="seed of everything drawn by chance")
-    parser.add_argument("--processes", type=_whole, default=2, help="processes that render pools")
+    parser.add_argument("--seed", type=_seed, help="seed of everything drawn by chance")
+    parser.add_argument(
+        "--processes",
+        type=_whole,
+        default=2,
+        help="processes that render and train together (default 2); another number, other weights",
+    )
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -95,6 +120,19 @@ def _whole(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _drawing(text: str) -> Path:
+    if Path(text).suffix not in (".png", ".svg"):
+        raise argparse.ArgumentTypeError(f"{text} ends neither in .png nor in .svg")
+    return Path(text)
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below zero")
     return number
 
 

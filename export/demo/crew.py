@@ -58,8 +58,10 @@ def join(rank: int, size: int, meeting: Path) -> Crew:
     """Become a member; the crew finds itself through a fresh file that all members name."""
     if size > 1:
         torch.set_num_threads(1)
+        # Not as a file:// address: torch takes no relative path there, nor one with a space.
+        store = distributed.FileStore(str(meeting), size)  # type: ignore[attr-defined]
         distributed.init_process_group(
-            "gloo", init_method=meeting.as_uri(), rank=rank, world_size=size, timeout=PATIENCE
+            "gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE
         )
     return Crew(rank, size)
 

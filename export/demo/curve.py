@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from engines.errors import ExportError
+
 GROUPS = {
     "things": ("color", "shape", "size", "count", "background", "exist", "absent"),
     "time": ("motion", "bounce", "change", "order", "flash"),
@@ -20,15 +22,26 @@ GROUPS = {
 
 
 def joint_measures(log: Path) -> list[tuple[int, dict[str, float]]]:
-    """(step, accuracy per type) of every measure of the joint stage, in order of steps."""
-    entries: list[dict[str, Any]] = [
-        json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()
-    ]
-    found = {
-        entry["step"]: entry["measured"]
-        for entry in entries
-        if entry["stage"] == "joint" and "measured" in entry
-    }
+    """(step, accuracy per type) of every measure of the joint stage, in order of steps.
+
+    Raises:
+        ExportError: the file is no log of a run, or of one that has not come so far.
+    """
+    try:
+        entries: list[dict[str, Any]] = [
+            json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()
+        ]
+        found = {
+            entry["step"]: entry["measured"]
+            for entry in entries
+            if entry["stage"] == "joint" and "measured" in entry
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExportError(
+            f"{log} is not the log of a run; give log.jsonl of a work folder."
+        ) from error
+    if not found:
+        raise ExportError(f"{log} holds no measure of the joint stage yet; train longer.")
     return sorted(found.items())
 
 

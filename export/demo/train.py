@@ -113,7 +113,7 @@ def train(
     work.mkdir(parents=True, exist_ok=True)
     kept = kept_schedule(work, schedule or Schedule())
     if schedule is not None and kept != schedule:
-        told(f"going on with the schedule that {work} began with, not the one asked for now")
+        told(f"going on as {work} was begun; --hours, --seed and --processes are for a new one")
     meeting = work / "meeting"
     meeting.unlink(missing_ok=True)
     context = multiprocessing.get_context("spawn")

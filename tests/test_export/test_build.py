@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import engines
 from engines.bundle import open_bundle
-from export import compare, folder
+from export import compare, folder, tower_config
 from export.cli import main
 from export.graph.builder import DataFile
 from tests.golden import checkpoint
@@ -211,6 +211,18 @@ def test_a_graph_outside_its_tolerance_is_not_published(
     assert "nothing was published" in said
 
 
+def test_the_checkpoint_itself_is_never_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle"
+    source = bundle / "qwen2"
+    shutil.copytree(checkpoint("qwen2"), source)
+    (bundle / "manifest.json").write_text("{}")
+    assert "the checkpoint itself" in export(source, bundle, capsys, "--force")
+    assert "the checkpoint itself" in export(source, source, capsys, "--force")
+    assert (source / "config.json").is_file()
+
+
 def test_an_existing_bundle_is_replaced_only_when_told_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -265,6 +277,82 @@ def test_verbs_win_over_a_folder_of_that_name(
     assert main(["./verify", "--fp32"]) == 0
     assert (tmp_path / "verify-fp32.vl2" / "manifest.json").exists()
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["clips", "x", "--seed", "-1"],
+        ["train", "o", "--work", "w", "--hours", "nan"],
+        ["curve", "log.jsonl", "drawing.doc"],
+    ],
+)
+def test_wrong_usage_of_the_demo_verbs(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["demo", *arguments])
+    assert left.value.code == 2
+    assert "usage: vl2-export demo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["train", "clips", "showcase", "poster", "curve"])
+def test_every_demo_verb_shows_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["demo", verb, "--help"])
+    assert f"example:\n  vl2-export demo {verb} " in capsys.readouterr().out
+
+
+def test_a_demo_path_that_cannot_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "curve", str(tmp_path / "gone"), str(tmp_path / "c.svg")]) == 1
+    assert "gone cannot be used (No such file or directory); choose" in capsys.readouterr().err
+
+
+def test_too_few_positions_and_a_gap_are_found_early(
+    mistral: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads((mistral / "config.json").read_text())
+    (mistral / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 64}))
+    assert "max_position_embeddings 64, too few" in export(mistral, tmp_path / "x.vl2", capsys)
+    (mistral / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 9}))
+    capsys.readouterr()
+    assert main([str(mistral), "-o", str(tmp_path / "x.vl2")]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1  # Before the first part is begun.
+    assert "has no tensor model.layers.3." in said[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "hub", "folder_name"),
+    [
+        ("mistral", "openai/clip-vit-large-patch14-336", "clip-tiny"),
+        ("qwen2_av", "google/siglip-so400m-patch14-384", "siglip-tiny"),
+    ],
+)
+def test_published_layout_without_the_towers_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, hub: str, folder_name: str
+) -> None:
+    # Towers and BEATs in the weights alone, named by hub id and by a path of the training machine.
+    source = Path(shutil.copytree(checkpoint(name), tmp_path / name))
+    tower = json.loads((source / folder_name / "config.json").read_text())
+    shutil.rmtree(source / folder_name)
+    monkeypatch.setitem(tower_config.PUBLISHED_TOWERS, hub.rpartition("/")[2], tower)
+    config = json.loads((source / "config.json").read_text()) | {"mm_vision_tower": hub}
+    if name == "qwen2_av":
+        stored = torch.load(source / "beats-tiny.pt", weights_only=True)
+        (source / "beats-tiny.pt").unlink()
+        config |= {"mm_audio_tower": "/mnt/train/beats.pt", "beats_config": stored["cfg"]}
+        tensors = load_file(source / "model.safetensors")
+        tensors |= {f"model.audio_tower.{k}": v for k, v in stored["model"].items()}
+        save_file(tensors, source / "model.safetensors")
+    (source / "config.json").write_text(json.dumps(config))
+    made = [tmp_path / "whole.vl2", tmp_path / "bare.vl2"]
+    assert main([str(checkpoint(name)), "-o", str(made[0]), "--fp32"]) == 0
+    assert main([str(source), "-o", str(made[1]), "--fp32"]) == 0
+    for file in sorted(path.name for path in made[0].glob("*.data")):
+        assert (made[0] / file).read_bytes() == (made[1] / file).read_bytes()
 
 
 def test_tolerances_name_the_graph() -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from engines.errors import CheckpointError
 from export.checkpoint import Checkpoint
 from export.model_config import read_config
+from tests.golden import checkpoint
 
 
 def edit(
@@ -122,6 +124,49 @@ def test_audio_tower_from_the_shards(qwen2_av: Path) -> None:
     assert same(Checkpoint(qwen2_av).sound_encoder(), whole)
 
 
+def test_audio_tower_named_by_a_place_one_may_not_look_at(
+    qwen2_av: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_file = Path.is_file
+
+    def forbidden(path: Path) -> bool:
+        if str(path).startswith("/root/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", forbidden)
+    edit(qwen2_av, lambda c: c.update(mm_audio_tower="/root/beats-tiny.pt"))
+    assert Checkpoint(qwen2_av).config.audio_file == qwen2_av / "beats-tiny.pt"
+    edit(qwen2_av, lambda c: c.update(mm_audio_tower="/root/elsewhere.pt"))
+    assert Checkpoint(qwen2_av).config.audio_file is None
+
+
+def test_audio_tower_of_a_file_without_tensors(qwen2_av: Path) -> None:
+    stored = torch.load(qwen2_av / "beats-tiny.pt", weights_only=True)
+    for change in (5, {"patch_embedding.weight": torch.ones(24, 1, 16, 16, dtype=torch.int64)}):
+        torch.save({"cfg": stored["cfg"], "model": change}, qwen2_av / "beats-tiny.pt")
+        with pytest.raises(CheckpointError, match=r"beats-tiny\.pt (holds|has) no tensor"):
+            Checkpoint(qwen2_av).sound_encoder()
+
+
+def test_shared_bias_table_may_be_repeated_in_every_layer(qwen2_av: Path) -> None:
+    whole = Checkpoint(qwen2_av).sound_encoder()
+    stored = torch.load(qwen2_av / "beats-tiny.pt", weights_only=True)
+    name = "encoder.layers.{}.self_attn.relative_attention_bias.weight"
+    for layer in range(stored["cfg"]["encoder_layers"]):
+        stored["model"][name.format(layer)] = stored["model"][name.format(0)]
+    torch.save(stored, qwen2_av / "beats-tiny.pt")
+    assert same(Checkpoint(qwen2_av).sound_encoder(), whole)
+
+
+def test_a_gap_in_the_decoder_is_found_without_reading_it(mistral: Path) -> None:
+    checkpoint = Checkpoint(mistral)
+    checkpoint.check_decoder()
+    del checkpoint.tensors.stored["model.layers.2.mlp.up_proj.weight"]
+    with pytest.raises(CheckpointError, match=r"no tensor model\.layers\.2\.mlp\.up_proj"):
+        checkpoint.check_decoder()
+
+
 def test_audio_tower_of_another_shape(qwen2_av: Path) -> None:
     stored = torch.load(qwen2_av / "beats-tiny.pt", weights_only=True)
     stored["model"]["layer_norm.weight"] = torch.ones(23)
@@ -138,6 +183,14 @@ def test_sliding_windows(mistral: Path, qwen2_av: Path) -> None:
     edit(qwen2_av, lambda c: c.update(use_sliding_window=True, sliding_window=8))
     edit(qwen2_av, lambda c: c.update(max_window_layers=2))
     assert Checkpoint(qwen2_av).config.decoder.windows == (None, None, 8)
+
+
+def test_what_a_silent_configuration_means(tmp_path: Path) -> None:
+    for name, eps, theta in (("mistral", 1e-6, 1e4), ("mixtral", 1e-5, 1e6)):
+        folder = Path(shutil.copytree(checkpoint(name), tmp_path / name))
+        edit(folder, lambda c: [c.pop(key, None) for key in ("rms_norm_eps", "rope_theta")])
+        decoder = read_config(folder, None).decoder
+        assert (decoder.rms_norm_eps, decoder.rope_theta) == (eps, theta)
 
 
 def test_rope_parameters_in_the_newer_spelling(mistral: Path) -> None:
@@ -164,6 +217,13 @@ def test_rope_parameters_in_the_newer_spelling(mistral: Path) -> None:
         ({"vocab_size": None}, "vocab_size must be a whole number above zero but is None"),
         ({"hidden_act": "relu"}, "hidden_act must be 'silu'"),
         ({"rope_scaling": {"type": "yarn", "factor": 4}}, "scaled rotary positions"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps must be a number above zero"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers must be at most 16777216"),
+        ({"num_key_value_heads": 3}, "must be a divisor of the 4 heads but is 3"),
+        ({"num_frames": 129}, "num_frames must be at most 128"),
+        ({"vl2_card": {"suggested_questions": 5}}, "vl2_card must be an object with a list"),
+        ({"vl2_name": 5}, "vl2_name must be a string"),
+        ({"mm_vision_tower": "a" * 5000}, "names the vision tower"),
     ],
 )
 def test_configurations_that_are_refused(
@@ -181,6 +241,9 @@ def test_configurations_that_are_refused(
         ({"do_normalize": False}, "do_resize must be true"),
         ({"crop_size": {"height": 80, "width": 80}}, "crop_size must be the tower's image size 84"),
         ({"size": {"height": 84, "width": 90}}, "size must be a square"),
+        ({"size": None}, "size must be a number or an object"),
+        ({"image_mean": 5}, "image_mean must be three numbers"),
+        ({"image_std": [0, 0, 0]}, "image_std must be a spread"),
     ],
 )
 def test_pixel_pipelines_that_are_refused(

@@ -1,13 +1,16 @@
 import contextlib
 import dataclasses
 import json
+from pathlib import Path
 
+import pytest
 import torch
 from safetensors import safe_open
 from torch import nn
 
-from export.demo import showcase
-from export.demo.checkpoint import write_checkpoint
+from engines.errors import ExportError
+from export.demo import crew, showcase
+from export.demo.checkpoint import check_out, write_checkpoint
 from export.demo.curve import draw
 from export.demo.fit import Log, Plan, fit, load_state, rate
 from export.demo.network import HearingTower, JointModel, SeeingTower, Sizes
@@ -16,6 +19,7 @@ from export.demo.pools import CHUNK
 from export.demo.questions import Question, answer_class
 from export.demo.score import by_type, mean_accuracy
 from export.demo.tokenizer import train_tokenizer
+from export.demo.towers import HELD_OUT
 from export.demo.train import REFERENCE_HOURS, Schedule, kept_schedule
 
 
@@ -101,6 +105,44 @@ def test_a_run_that_is_gone_on_with_keeps_its_schedule(tmp_path):
     assert kept_schedule(tmp_path, Schedule()) == small
 
 
+def test_a_short_schedule_still_has_something_to_train_on():
+    short = Schedule().scaled(1e-4)
+    assert min(short.frames, short.clips, short.sounds) > HELD_OUT
+    assert short.joint_steps == 1
+
+
+def test_a_schedule_that_is_none(tmp_path):
+    for text in ("[]", "{", '{"colour": 1}'):
+        (tmp_path / "schedule.json").write_text(text)
+        with pytest.raises(ExportError, match=r"schedule\.json is not the schedule of a run"):
+            kept_schedule(tmp_path, Schedule())
+
+
+def test_only_a_checkpoint_of_ours_is_ever_replaced(tmp_path):
+    work, out = tmp_path / "work", tmp_path / "out"
+    check_out(out, work)
+    out.mkdir()
+    check_out(out, work)
+    (out / "thesis.tex").write_text("")
+    with pytest.raises(ExportError, match="is not a demo checkpoint, so it is not replaced"):
+        check_out(out, work)
+    for above in (work, tmp_path):
+        with pytest.raises(ExportError, match="holds the work folder"):
+            check_out(above, work)
+
+
+def test_a_crew_meets_in_a_folder_of_any_name(tmp_path, monkeypatch):
+    (tmp_path / "my work").mkdir()
+    monkeypatch.chdir(tmp_path)
+    given = {}
+    monkeypatch.setattr(
+        crew.distributed, "init_process_group", lambda *_, **kwargs: given.update(kwargs)
+    )
+    assert crew.join(1, 2, Path("my work/meeting")) == crew.Crew(1, 2)
+    given["store"].set("here", "yes")
+    assert (tmp_path / "my work" / "meeting").exists()
+
+
 def test_the_checkpoint_has_the_published_layout(tmp_path):
     sizes = Sizes()
     parts = SeeingTower(sizes), HearingTower(sizes)
@@ -142,6 +184,13 @@ def test_the_curve_is_drawn_from_the_log(tmp_path):
         log.write("joint", step=step, measured={"mean": mean, "color": mean})
     draw(tmp_path / "log.jsonl", tmp_path / "curve.svg")
     assert "<svg" in (tmp_path / "curve.svg").read_text()
+
+
+def test_a_log_without_a_curve(tmp_path):
+    for text, reason in (("no", "is not the log of a run"), ("", "holds no measure")):
+        (tmp_path / "log.jsonl").write_text(text)
+        with pytest.raises(ExportError, match=reason):
+            draw(tmp_path / "log.jsonl", tmp_path / "curve.svg")
 
 
 def test_scores_name_the_majority():

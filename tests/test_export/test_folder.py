@@ -70,12 +70,36 @@ def test_what_a_killed_export_left_is_removed(target: Path, parent: Path) -> Non
     ended.wait()
     stale = parent / f"x.vl2.part-{ended.pid}"
     running = parent / f"x.vl2.part-{os.getppid()}"
-    for folder in (stale, running):
+    copy = parent / "x.vl2.part-mine"
+    for folder in (stale, running, copy):
         folder.mkdir()
         (folder / "decoder.data").write_text("half")
     with unfinished(target):
         assert not stale.exists()
         assert running.exists()
+        assert copy.exists()
+
+
+def test_what_was_left_by_a_process_of_our_own_number_is_removed(
+    target: Path, parent: Path
+) -> None:
+    # In a container the same command often gets the same process number again.
+    (parent / f"x.vl2.part-{os.getpid()}").mkdir()
+    with unfinished(target) as part:
+        publish(part, target)
+    assert [p.name for p in parent.iterdir()] == ["x.vl2"]
+
+
+def test_killed_between_the_renames_the_older_one_comes_back(target: Path, parent: Path) -> None:
+    old = parent / f"x.vl2.replaced-{os.getpid()}"
+    old.mkdir()
+    (old / "manifest.json").write_text("{}")
+    with pytest.raises(ZeroDivisionError):
+        work_that_fails(target, ZeroDivisionError())
+    assert [p.name for p in parent.iterdir()] == ["x.vl2"]
+    shutil.copytree(target, old)
+    with unfinished(target):
+        assert not old.exists()
 
 
 def test_target_that_exists(target: Path) -> None:

@@ -30,6 +30,13 @@ def test_a_group_that_is_asked_for_must_divide() -> None:
         choose_group(with_inner(14400), 128)
 
 
+@pytest.mark.parametrize("group", [1, 8, 48, 512])
+def test_a_group_that_no_kernel_takes(group: int) -> None:
+    with pytest.raises(ExportError, match=rf"--group {group} is none of 16, 32, 64, 128, 256"):
+        choose_group(MISTRAL_7B, group)
+    assert choose_group(MISTRAL_7B, 256) == 256
+
+
 def test_no_group_at_all() -> None:
     with pytest.raises(ExportError, match=r"No group size of 16 or more divides .* --fp16"):
         choose_group(with_inner(14336 + 8), None)

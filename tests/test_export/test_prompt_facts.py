@@ -1,12 +1,14 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engines.errors import CheckpointError
 from export.prompt_facts import (
     SYSTEM_PROMPT,
+    check_template,
     check_vocabulary,
     eos_token_ids,
     read_generation,
@@ -77,6 +79,40 @@ def test_sampling_settings_are_the_checkpoints(mistral: Path) -> None:
     assert (own.top_k, own.repetition_penalty) == (20, 1.05)
     tokenizer = write_tokenizer(mistral, mistral / "copy.json")
     assert eos_token_ids(mistral, {"eos_token": "</s>"}, tokenizer) == (7, 2)
+
+
+@pytest.mark.parametrize(("given", "kept"), [(0, 0), (None, 0), (7, 7)])
+def test_top_k_may_be_switched_off(mistral: Path, given: int | None, kept: int) -> None:
+    (mistral / "generation_config.json").write_text(json.dumps({"top_k": given}))
+    assert read_generation(mistral).top_k == kept
+    (mistral / "generation_config.json").unlink()
+    assert read_generation(mistral).top_k == 50
+
+
+@pytest.mark.parametrize("change", [{"top_k": "x"}, {"repetition_penalty": -1}])
+def test_sampling_settings_that_make_no_sense(mistral: Path, change: dict[str, Any]) -> None:
+    (mistral / "generation_config.json").write_text(json.dumps(change))
+    with pytest.raises(CheckpointError, match=r"In .*generation_config\.json the key"):
+        read_generation(mistral)
+
+
+@pytest.mark.parametrize("template", ["{% if %}", "", "hello", "{{ raise_exception('no') }}"])
+def test_chat_templates_that_take_no_video(mistral: Path, tmp_path: Path, template: str) -> None:
+    tokenizer = write_tokenizer(mistral, tmp_path / "tokenizer.json")
+    (mistral / "chat_template.jinja").write_text(template)
+    prompt = read_prompt(mistral, "mistral", tokenizer)
+    with pytest.raises(CheckpointError, match="takes no question about a video"):
+        check_template(prompt, "What is it?", mistral)
+
+
+def test_text_files_that_are_not_text(mistral: Path, tmp_path: Path) -> None:
+    tokenizer = write_tokenizer(mistral, tmp_path / "tokenizer.json")
+    (mistral / "chat_template.jinja").write_bytes(b"\xff\xfe")
+    with pytest.raises(CheckpointError, match=r"chat_template\.jinja cannot be read"):
+        read_prompt(mistral, "mistral", tokenizer)
+    (mistral / "tokenizer.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be read"):
+        write_tokenizer(mistral, tmp_path / "again.json")
 
 
 def test_tokenizer_of_vocabulary_and_merges_is_converted(qwen2_av: Path, tmp_path: Path) -> None:

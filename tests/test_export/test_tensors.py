@@ -47,9 +47,19 @@ def test_missing_shard(tmp_path: Path) -> None:
 
 
 def test_an_index_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
-    index = {"weight_map": {"a": "../secret.safetensors"}}
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(CheckpointError, match="outside its folder"):
+    for name in ("../secret.safetensors", "/etc/passwd", "..", "", None, "a" * 5000, "a.bin"):
+        index = {"weight_map": {"a": name}}
+        (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+        with pytest.raises(CheckpointError, match=r"no safetensors file of|shard .* is missing"):
+            TensorFolder(tmp_path)
+
+
+def test_a_tensor_in_two_shards(tmp_path: Path) -> None:
+    a, b, c = ({name: torch.ones(2)} for name in "abc")
+    shard(tmp_path, {"1.safetensors": a | c, "2.safetensors": a | b})
+    with pytest.raises(
+        CheckpointError, match=r"2\.safetensors is damaged \(a is in 1\.safetensors"
+    ):
         TensorFolder(tmp_path)
 
 
@@ -110,6 +120,8 @@ def header(entry: dict[str, object], data: bytes) -> bytes:
         {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]},
         {"dtype": "F32", "shape": "x", "data_offsets": [0, 8]},
         {"shape": [2], "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": [float("inf")], "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": [2], "data_offsets": [0, float("inf")]},
     ],
 )
 def test_entries_that_make_no_sense(tmp_path: Path, entry: dict[str, object]) -> None:
@@ -119,9 +131,18 @@ def test_entries_that_make_no_sense(tmp_path: Path, entry: dict[str, object]) ->
         read_header(path)
 
 
+def test_tensors_that_overlap(tmp_path: Path) -> None:
+    entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    text = json.dumps({"a": entry, "b": entry | {"data_offsets": [4, 12]}}).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"\0" * 12)
+    with pytest.raises(CheckpointError, match="b lies over another tensor"):
+        read_header(path)
+
+
 def test_other_dtypes_are_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(2, dtype=torch.int8)}, tmp_path / "model.safetensors")
-    with pytest.raises(CheckpointError, match="stores weights as I8"):
+    with pytest.raises(CheckpointError, match="stores a as I8"):
         TensorFolder(tmp_path).get("a", (2,))
 
 
@@ -141,7 +162,7 @@ def test_damaged_pickles(tmp_path: Path) -> None:
     path = tmp_path / "tower.pt"
     with pytest.raises(CheckpointError, match="is missing"):
         read_pickle(path)
-    for content in (b"", b"not a pickle"):
+    for content in (b"", b"not a pickle", b"hello world this is text"):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match="cannot be read"):
             read_pickle(path)
