@@ -4,7 +4,7 @@ import sys
 from contextlib import closing
 
 from app.background import interruptible, still_working
-from app.terminal import print_answer, say, statistics
+from app.terminal import known_world, print_answer, say, statistics
 from engines.config import ClipOptions
 from engines.errors import PromptError
 from engines.messages import Message, clip_message
@@ -17,6 +17,8 @@ def talk(model: VideoLlama2, clip: ClipOptions, options: GenerateOptions) -> Non
 
     The clip is read and encoded for the first question; the later ones cost their own words.
     """
+    if world := known_world(model.config):
+        say(world)
     messages: list[Message] = []
     told: tuple[str, ...] = ()
     while question := _read_question():

@@ -220,7 +220,7 @@ def positive(text: str) -> int:
 
 def run_ask(parsed: Arguments) -> None:
     """`vl2 ask`."""
-    from app.terminal import coverage_line, print_answer, say, show, statistics
+    from app.terminal import coverage_line, known_world, print_answer, say, show, statistics
     from engines.config import to_json
     from engines.messages import clip_message
 
@@ -232,7 +232,7 @@ def run_ask(parsed: Arguments) -> None:
         say(note)
     if parsed.json:
         show(json.dumps(_answer_json(to_json(result)), ensure_ascii=False))
-    for line in (coverage_line(result), statistics(result)):
+    for line in (known_world(model.config), coverage_line(result), statistics(result)):
         if line:
             say(line)
 

@@ -31,7 +31,7 @@ def report(as_json: bool) -> None:
         "memory": memory,
         "GPU": "; ".join(found.gpus) or "none that nvidia-smi knows of",
         "ONNX Runtime": f"{found.onnxruntime} ({', '.join(found.providers)})",
-        "will run on": f"{device.name}. {device.reason}",
+        "device": device.reason,
         "demo model": demo,
         "network": "off: telemetry and model hubs are switched off in this process",
     }

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 
 from engines.command import printable
+from engines.config import BundleConfig
 from engines.events import Event, Progress, Result, TextPiece
 
 _STAGES = {
@@ -92,6 +93,11 @@ def statistics(result: Result) -> str:
     if result.finish_reason == "length":
         parts.append("cut at the token limit")
     return "[" + " · ".join(parts) + "]"
+
+
+def known_world(config: BundleConfig) -> str:
+    """One line: what the model does not know, where its makers say so; the demo model does."""
+    return f"[{config.name}: {config.card.world}]" if config.card.world else ""
 
 
 def coverage_line(result: Result) -> str:

@@ -73,6 +73,7 @@ def test_demo_questions_of_the_bundled_clip_are_answered_right(
     assert out == first["answer"] + "\n"
     assert "first token" in err
     assert "tokens in" in err
+    assert "only its small synthetic world" in err
 
 
 def test_json_holds_every_promised_field(capfd: pytest.CaptureFixture[str]) -> None:
@@ -222,6 +223,7 @@ def test_chat_keeps_the_conversation(
         "It moves left and bounces back.",
     ]
     assert err.count("first token") == 3
+    assert err.count("only its small synthetic world") == 1
     assert err.count("Looking at frames") == 1
 
 
