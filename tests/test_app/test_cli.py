@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 from io import StringIO
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -186,6 +188,35 @@ def test_odd_pictures_are_answered(tmp_path: Path, capfd: pytest.CaptureFixture[
         clip = picture(tmp_path, width, height)
         assert main(["ask", str(clip), QUESTION, "--max-new-tokens", "2"]) == 0, (width, height)
         capfd.readouterr()
+
+
+def film(path: Path, rate: Fraction) -> Path:
+    """Twenty plain frames at a frame rate that the header states."""
+    with av.open(path, "w") as out:
+        stream = out.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(20):
+            shade = np.full((48, 64, 3), number * 10, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(shade, format="rgb24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_zero_and_absurd_frame_rates_are_answered(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clips = [film(tmp_path / f"{rate}.mp4", Fraction(rate, 1000)) for rate in (1, 60_000_000)]
+    content = bytearray(film(tmp_path / "plain.avi", Fraction(25)).read_bytes())
+    stream, header = content.find(b"strh"), content.find(b"avih")
+    content[stream + 28 : stream + 36] = bytes(8)  # dwScale and dwRate
+    content[header + 8 : header + 12] = bytes(4)  # dwMicroSecPerFrame
+    clips.append(write(tmp_path, "zero.avi", bytes(content)))
+    for clip in clips:
+        assert main(["ask", str(clip), QUESTION, "--json", "--max-new-tokens", "2"]) == 0
+        times = json.loads(capfd.readouterr().out)["coverage"]["frame_times_s"]
+        assert len(times) == 8
+        assert times == sorted(times)
+        assert all(0 <= time < 20_000 for time in times)
 
 
 def test_bad_questions_and_options_are_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
