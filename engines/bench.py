@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -66,12 +66,6 @@ def bench(
         if done > 0 and isinstance(result, Result):
             results.append(result)
     tell(runs + 1, runs + 1)
-    usage, coverage = results[0].usage, results[0].coverage
-
-    def median(measure: Callable[[Result], float | None]) -> float | None:
-        values = [value for result in results if (value := measure(result)) is not None]
-        return round(statistics.median(values), 4) if values else None
-
     return {
         "commit": commit(),
         "machine": asdict(machine()),
@@ -82,12 +76,26 @@ def bench(
             "scheme": model.config.quantisation.scheme,
         },
         "device": model.device.name,
+        "load_s": round(load_s, 4),
+        **_medians(Path(clip.path).name, results),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "runs": runs,
+    }
+
+
+def _medians(clip: str, results: Sequence[Result]) -> dict[str, Any]:
+    usage, coverage = results[0].usage, results[0].coverage
+
+    def median(measure: Callable[[Result], float | None]) -> float | None:
+        values = [value for result in results if (value := measure(result)) is not None]
+        return round(statistics.median(values), 4) if values else None
+
+    return {
         "media": {
-            "clip": Path(clip.path).name,
+            "clip": clip,
             "frames": len(coverage.frame_times_s),
             "sound_s": round(sum(end - start for start, end in coverage.sound_spans_s), 3),
         },
-        "load_s": round(load_s, 4),
         "media_s": median(lambda result: result.timing.media_s),
         "encode_s": median(lambda result: result.timing.encode_s),
         "prompt_tokens": usage.prompt_tokens,
@@ -95,8 +103,6 @@ def bench(
         "first_token_s": median(lambda result: result.timing.first_token_s),
         "decode_tokens_per_s": median(lambda result: result.timing.decode_tokens_per_s),
         "new_tokens": usage.new_tokens,
-        "peak_memory_bytes": peak_memory_bytes(),
-        "runs": runs,
     }
 
 
