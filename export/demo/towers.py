@@ -1,11 +1,13 @@
 """The first two stages: the vision tower on single frames, the audio tower on single sounds."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.demo.attention import PlainAttention
@@ -32,6 +34,41 @@ def draw(plan: Plan, step: int, count: int, batch: int) -> NDArray[np.int64]:
     return order[at : at + batch][plan.crew.rank :: plan.crew.size]
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What a tower learns from: its input for items of the pool, and what its words are worth."""
+
+    prepare: Callable[[NDArray[np.int64]], Tensor]
+    losses: Callable[[dict[str, Tensor], NDArray[np.int64]], dict[str, Tensor]]
+    scores: Callable[[dict[str, Tensor], NDArray[np.int64]], dict[str, float]]
+
+
+def _teach(
+    model: nn.Module, plan: Plan, count: int, lesson: Lesson, batch: int, books: tuple[Path, Log]
+) -> None:
+    """Train a tower in place on all but the last HELD_OUT of `count` items, which measure it."""
+    folder, log = books
+
+    def forward(indices: NDArray[np.int64]) -> dict[str, Tensor]:
+        inputs = lesson.prepare(indices)
+        with torch.autocast("cpu", torch.bfloat16), PlainAttention():
+            return {name: y.float() for name, y in model(inputs).items()}
+
+    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
+        indices = draw(plan, step, count - HELD_OUT, batch)
+        parts = lesson.losses(forward(indices), indices)
+        return torch.stack(list(parts.values())).sum(), {
+            k: float(v.detach()) for k, v in parts.items()
+        }
+
+    def measure() -> dict[str, float]:
+        indices = np.arange(count - HELD_OUT, count)
+        with torch.no_grad():
+            return lesson.scores(forward(indices), indices)
+
+    fit(plan, model, loss, measure, log, folder)
+
+
 def train_vision(
     sizes: Sizes, plan: Plan, pool: Pool, folder: Path, log: Log, batch: int = 96
 ) -> SeeingTower:
@@ -42,24 +79,15 @@ def train_vision(
     chunks = load_pool(folder / "pools", pool)
     labels = frame_labels([crowd(pool, i) for i in range(pool.count)], 0.1, sizes.vision.grid)
 
-    def forward(indices: NDArray[np.int64]) -> dict[str, Tensor]:
-        pixels = normalise(torch.from_numpy(gather(chunks, indices)))
-        with torch.autocast("cpu", torch.bfloat16), PlainAttention():
-            return {name: y.float() for name, y in model(pixels).items()}
+    def pixels(indices: NDArray[np.int64]) -> Tensor:
+        return normalise(torch.from_numpy(gather(chunks, indices)))
 
-    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        indices = draw(plan, step, pool.count - HELD_OUT, batch)
-        parts = vision_losses(forward(indices), labels, indices)
-        return torch.stack(list(parts.values())).sum(), {
-            k: float(v.detach()) for k, v in parts.items()
-        }
-
-    def measure() -> dict[str, float]:
-        indices = np.arange(pool.count - HELD_OUT, pool.count)
-        with torch.no_grad():
-            return vision_scores(forward(indices), labels, indices)
-
-    fit(plan, model, loss, measure, log, folder)
+    lesson = Lesson(
+        pixels,
+        lambda out, indices: vision_losses(out, labels, indices),
+        lambda out, indices: vision_scores(out, labels, indices),
+    )
+    _teach(model, plan, pool.count, lesson, batch, (folder, log))
     return model
 
 
@@ -115,24 +143,15 @@ def train_audio(
     chunks = load_pool(folder / "pools", pool)
     truth = sound_truth([sound(pool, i) for i in range(pool.count)], sizes)
 
-    def forward(indices: NDArray[np.int64]) -> dict[str, Tensor]:
-        banks = torch.from_numpy(gather(chunks, indices)).float()
-        with torch.autocast("cpu", torch.bfloat16), PlainAttention():
-            return {name: y.float() for name, y in model(banks).items()}
+    def banks(indices: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(gather(chunks, indices)).float()
 
-    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        indices = draw(plan, step, pool.count - HELD_OUT, batch)
-        parts = audio_losses(forward(indices), truth, indices)
-        return torch.stack(list(parts.values())).sum(), {
-            k: float(v.detach()) for k, v in parts.items()
-        }
-
-    def measure() -> dict[str, float]:
-        indices = np.arange(pool.count - HELD_OUT, pool.count)
-        with torch.no_grad():
-            return audio_scores(forward(indices), truth, indices)
-
-    fit(plan, model, loss, measure, log, folder)
+    lesson = Lesson(
+        banks,
+        lambda out, indices: audio_losses(out, truth, indices),
+        lambda out, indices: audio_scores(out, truth, indices),
+    )
+    _teach(model, plan, pool.count, lesson, batch, (folder, log))
     return model
 
 
