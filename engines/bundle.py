@@ -255,9 +255,11 @@ def _load_hashes() -> dict[str, list[Any]]:
 
 
 def _store_hashes(known: dict[str, list[Any]]) -> None:
+    # Bundles that are gone, and exports that were renamed when finished, are forgotten.
+    kept = {path: entry for path, entry in known.items() if Path(path).exists()}
     # Only a convenience: without it a large file is hashed again next time.
     with suppress(OSError):
-        write_whole(_hashes_path(), json.dumps(known).encode())
+        write_whole(_hashes_path(), json.dumps(kept).encode())
 
 
 def write_whole(path: Path, content: bytes) -> None:

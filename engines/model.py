@@ -117,7 +117,7 @@ class VideoLlama2(Stages):
         """Answers the last question of a conversation.
 
         Args:
-            messages: see `prompt.parse_messages`; a clip part may carry every field of
+            messages: see `messages.parse_messages`; a clip part may carry every field of
                 `ClipOptions` beside its path (see `clip_message`).
             options: how to answer.
 

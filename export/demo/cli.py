@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,5 @@ def _hours(text: str) -> float:
 
 
 def _tell(line: str) -> None:
-    import sys
-
     sys.stderr.write(line + "\n")
     sys.stderr.flush()

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,21 @@ def test_a_large_file_is_hashed_once(
     (user_cache / "hashes.json").write_text("damaged", encoding="utf-8")
     open_bundle(tiny_bundle)
     assert "decoder.onnx" in hashed
+
+
+def test_hashes_of_bundles_that_are_gone_are_forgotten(
+    tiny_bundle: Path, own_bundle: Own, user_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle_module, "ALWAYS_HASHED_BYTES", 20_000)
+    folder, _ = own_bundle
+    open_bundle(folder)
+    remembered = json.loads((user_cache / "hashes.json").read_bytes())
+    assert any(path.startswith(str(folder)) for path in remembered)
+    shutil.rmtree(folder)
+    open_bundle(tiny_bundle)
+    remembered = json.loads((user_cache / "hashes.json").read_bytes())
+    assert remembered
+    assert all(path.startswith(str(tiny_bundle)) for path in remembered)
 
 
 def test_a_large_file_that_changed_is_hashed_again(
