@@ -64,6 +64,8 @@ class Checkpoint:
         cfg = self._pickle.get("cfg") if isinstance(self._pickle.get("cfg"), dict) else None
         self.config: ModelConfig = read_config(folder, cfg)
         self.tensors = TensorFolder(folder)
+        if self._has_audio_tower:
+            self._pickle = {}  # Only its configuration was wanted; the weights need not stay.
 
     def vision_tower(self) -> VisionTower:
         """Read the image tower: from the checkpoint, else from the tower's own folder."""
@@ -176,8 +178,12 @@ class Checkpoint:
             count += 1
         return count
 
+    @property
+    def _has_audio_tower(self) -> bool:
+        return AUDIO_PREFIX + "patch_embedding.weight" in self.tensors
+
     def _audio_source(self) -> Source:
-        if AUDIO_PREFIX + "patch_embedding.weight" in self.tensors:
+        if self._has_audio_tower:
             return lambda name, shape: self.tensors.get(AUDIO_PREFIX + name, shape)
         path = self.config.audio_file
         if path is None:
