@@ -8,6 +8,7 @@ where that is earlier by more than `LEAD_TOLERANCE_S` (less is an encoder's dela
 
 import statistics
 import struct
+from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -97,13 +98,13 @@ class PacketIndex:
 
 @dataclass
 class _Packets:
-    """Packets of one stream while they are read."""
+    """Packets of one stream while they are read: bare numbers, for a long film has very many."""
 
-    ts: list[int] = field(default_factory=list)
-    dts: list[int] = field(default_factory=list)
-    duration: list[int] = field(default_factory=list)
-    key: list[bool] = field(default_factory=list)
-    discard: list[bool] = field(default_factory=list)
+    ts: "array[int]" = field(default_factory=lambda: array("q"))
+    dts: "array[int]" = field(default_factory=lambda: array("q"))
+    duration: "array[int]" = field(default_factory=lambda: array("q"))
+    key: bytearray = field(default_factory=bytearray)
+    discard: bytearray = field(default_factory=bytearray)
     without_pts: int = 0
     skip_samples: int = 0
 
