@@ -19,12 +19,11 @@ def add_parser(subparsers: Any) -> None:
     )
     add_train_arguments(train)
     train.set_defaults(run=run_train)
-    about = "write fresh clips with questions"
-    clips = _verb(verbs, "clips", about, "clips fresh --count 100 --seed 7")
-    clips.add_argument("folder", type=Path, help="where the clips and questions.jsonl go")
-    clips.add_argument("--count", type=_whole, default=100, help="number of clips (default 100)")
-    clips.add_argument("--seed", type=_seed, default=1000, help="another seed, other clips")
-    clips.set_defaults(run=run_clips)
+    about = "train the connector that pools frames one by one, to compare"
+    ablate = _verb(verbs, "ablate", about, "ablate demo-work")
+    ablate.add_argument("work", type=Path, help="work folder of a finished training")
+    ablate.set_defaults(run=run_ablate)
+    add_clips_verb(verbs)
     about = "write the clips that come with the program"
     showcase = _verb(verbs, "showcase", about, "showcase clips")
     showcase.add_argument("folder", type=Path, help="where the clips and questions.jsonl go")
@@ -42,15 +41,57 @@ def add_parser(subparsers: Any) -> None:
     curve.set_defaults(run=run_curve)
 
 
-def _verb(verbs: Any, name: str, about: str, example: str) -> argparse.ArgumentParser:
+def _verb(verbs: Any, name: str, about: str, *examples: str) -> argparse.ArgumentParser:
+    shown = "".join(f"\n  vl2-export demo {example}" for example in examples)
     parser: argparse.ArgumentParser = verbs.add_parser(
         name,
         help=about,
         description=f"{about[0].upper()}{about[1:]}.",
-        epilog=f"example:\n  vl2-export demo {example}",
+        epilog=f"example{'s' * (len(examples) > 1)}:{shown}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     return parser
+
+
+def add_clips_verb(verbs: Any) -> None:
+    """The verb `demo clips`; what goes together and what does not is for argparse to say."""
+    parser = _verb(
+        verbs,
+        "clips",
+        "write fresh clips with questions",
+        "clips fresh --count 100 --seed 7",
+        "clips fresh --questions 200 --seed 7",
+        "clips backwards --questions 200 --seed 7 --control reversed",
+        "clips reworded --set evaluation --paraphrased",
+    )
+    parser.add_argument("folder", type=Path, help="where the clips and questions.jsonl go")
+    much = parser.add_mutually_exclusive_group()
+    much.add_argument("--count", type=_whole, metavar="N", help="number of clips (default 100)")
+    much.add_argument(
+        "--questions",
+        type=_whole,
+        metavar="N",
+        help="as many clips, chosen among those of the seed, as give every type N questions with"
+        " all its answers equally often",
+    )
+    much.add_argument(
+        "--set",
+        choices=("calibration", "evaluation"),
+        help="a set with a name: calibration has 48 clips, evaluation 200 questions of every type",
+    )
+    parser.add_argument("--seed", type=_seed, help="another seed, other clips (default 1000)")
+    change = parser.add_mutually_exclusive_group()
+    change.add_argument(
+        "--control",
+        choices=("reversed", "reordered", "other-sound", "no-sound", "other-picture"),
+        help="run the pictures backwards, let two things appear in the other order, take another"
+        " clip's sound, none, or another clip's pictures; questions.jsonl has the answers of the"
+        " changed clips, unchanged.jsonl those of the clips as they were",
+    )
+    change.add_argument(
+        "--paraphrased", action="store_true", help="ask in words that are in no training question"
+    )
+    parser.set_defaults(run=run_clips, wrong=parser.error)
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,12 +125,29 @@ def run_train(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_ablate(args: argparse.Namespace) -> int:
+    """Train and score the pooled connector."""
+    from export.demo.train import ablate
+
+    ablate(args.work, told=_tell)
+    return 0
+
+
 def run_clips(args: argparse.Namespace) -> int:
     """Write clips, telling how far it is."""
-    from export.demo.clips import write_clips
+    from export.demo.clips import SETS, Wanted, write_set
 
-    write_clips(args.folder, args.count, args.seed, told=_tell)
-    _tell(f"{args.count} clips and questions.jsonl are in {args.folder}")
+    if args.set is not None and args.seed is not None:
+        args.wrong("argument --seed: not allowed with argument --set")
+    if args.set is not None:
+        wanted = SETS[args.set]
+    else:
+        clips = None if args.questions is not None else args.count or 100
+        wanted = Wanted(1000 if args.seed is None else args.seed, clips, args.questions)
+    wanted = dataclasses.replace(wanted, control=args.control, paraphrased=args.paraphrased)
+    number = write_set(args.folder, wanted, told=_tell)
+    files = "questions.jsonl" + (" and unchanged.jsonl" if args.control else "")
+    _tell(f"{number} clips, with {files}, are in {args.folder}")
     return 0
 
 

@@ -2,13 +2,15 @@
 
 questions.jsonl holds an object a line: "clip" (file name), "question", "answer", "type", "label"
 (what there is to guess, for the share of the majority) and, for a follow-up, "history": the turns
-before it as [question, answer] pairs.
+before it as [question, answer] pairs. Under a control, unchanged.jsonl holds the same questions
+with the answers of the clips as they were drawn.
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from av.container import OutputContainer
 from av.video import VideoStream
 from numpy.typing import NDArray
 
+from export.demo.choosing import Asked, Draw, balanced, chosen, first
+from export.demo.controls import CONTROLS, changed
 from export.demo.pools import (
     FRAME_COUNT,
     FRAME_RATE,
@@ -29,6 +33,7 @@ from export.demo.pools import (
 from export.demo.questions import Question, all_questions, answer_class, talk_questions
 from export.demo.render import CLIP_SIZE, render
 from export.demo.sound import waveform
+from export.demo.wording import paraphrased
 from export.demo.world import Clip, sample_clip
 
 SOUND_BITS = 64_000
@@ -66,46 +71,85 @@ def draw_clip(seed: int, index: int) -> tuple[Clip, list[Question]]:
     return clip, [*asked, *talk_questions(asked, rng, TALKS)]
 
 
-def balanced(
-    asked: Iterable[tuple[str, Question]], seed: int, most: int = 200
-) -> list[tuple[str, Question]]:
-    """As many questions of each type as its rarest answer allows, all answers equally often.
+@dataclass(frozen=True)
+class Wanted:
+    """A set of clips: a seed, and how many clips or how many questions of every type at least.
 
-    Args:
-        asked: (clip, question) pairs to choose from.
-        seed: For the choice.
-        most: Questions of a type at most.
+    `control` is a name of CONTROLS; `paraphrased` asks in words that were never trained on.
     """
-    rng = np.random.default_rng([seed, 5])
-    by_answer: dict[str, dict[str, list[tuple[str, Question]]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for name, question in asked:
-        by_answer[question.type][question.key].append((name, question))
-    chosen: list[tuple[str, Question]] = []
-    for kind in sorted(by_answer):
-        groups = by_answer[kind]
-        quota = min(*map(len, groups.values()), max(1, most // len(groups)))
-        for key in sorted(groups):
-            order = rng.permutation(len(groups[key]))[:quota]
-            chosen += [groups[key][int(i)] for i in order]
-    return sorted(chosen, key=lambda pair: pair[0])
+
+    seed: int
+    clips: int | None = None
+    questions: int | None = None
+    control: str | None = None
+    paraphrased: bool = False
+
+
+# Sets with a name, for quantisation: what is tuned on the one is measured on the other.
+SETS = {
+    "calibration": Wanted(seed=51_001, clips=48),
+    "evaluation": Wanted(seed=81_007, questions=200),
+}
 
 
 def write_clips(
     folder: Path, count: int, seed: int, told: Callable[[str], None] = lambda _: None
 ) -> None:
     """Write `count` clips and their balanced questions; a seed always gives the same set."""
+    write_set(folder, Wanted(seed, clips=count), told)
+
+
+def write_set(folder: Path, wanted: Wanted, told: Callable[[str], None] = lambda _: None) -> int:
+    """Write a set of clips with questions.jsonl and, under a control, unchanged.jsonl.
+
+    Args:
+        folder: Where to; made if need be. A clip is named by its number among those of the seed.
+        wanted: Which set; the same gives the same set.
+        told: Hears how far it is.
+
+    Returns:
+        The number of clips.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    asked: list[tuple[str, Question]] = []
-    for index in range(count):
+    draw = drawing(wanted)
+    if wanted.questions is None:
+        indices, quotas = first(draw, wanted.clips or 0), None
+    else:
+        indices, quotas = chosen(draw, wanted.questions, told)
+    asked: list[tuple[str, Asked]] = []
+    for number, index in enumerate(indices, 1):
         name = f"clip-{index:04d}.mp4"
-        clip, questions = draw_clip(seed, index)
+        clip, about = draw(index)
         write_clip(folder / name, clip)
-        asked += [(name, question) for question in questions]
-        if (index + 1) % 50 == 0:
-            told(f"{index + 1} of {count} clips written")
-    write_questions(folder / "questions.jsonl", balanced(asked, seed))
+        asked += [(name, question) for question in about]
+        if number % 50 == 0:
+            told(f"{number} of {len(indices)} clips written")
+    _write_both(folder, wanted, balanced(asked, wanted.seed, quotas))
+    return len(indices)
+
+
+def _write_both(folder: Path, wanted: Wanted, pairs: list[tuple[str, Asked]]) -> None:
+    names = [name for name, _ in pairs]
+    questions = [asked.question for _, asked in pairs]
+    if wanted.paraphrased:
+        questions = paraphrased(questions, wanted.seed)
+    write_questions(folder / "questions.jsonl", zip(names, questions, strict=True))
+    before = folder / "unchanged.jsonl"
+    before.unlink(missing_ok=True)  # of another set in the same folder
+    if wanted.control is not None:
+        write_questions(before, ((name, asked.unchanged) for name, asked in pairs))
+
+
+def drawing(wanted: Wanted) -> Draw:
+    """How a set's clips are drawn by number, each with what may be asked about it."""
+
+    def plain(index: int) -> tuple[Clip, list[Asked]]:
+        clip, questions = draw_clip(wanted.seed, index)
+        return clip, [Asked(question, question) for question in questions]
+
+    if wanted.control is None:
+        return plain
+    return partial(changed, CONTROLS[wanted.control], partial(draw_clip, wanted.seed))
 
 
 def write_questions(path: Path, pairs: Iterable[tuple[str, Question]]) -> None:

@@ -24,7 +24,9 @@ WEIGHT = {"motion": 2.0, "comes": 4.0, "goes": 4.0}
 def connector_labels(scenes: list[Scene], sizes: Sizes) -> NDArray[np.int8]:
     """(clips, V, channels) int8."""
     times = sample_times(sizes.num_frames)
-    return np.stack([token_labels(scene, times, sizes.vision.grid) for scene in scenes])
+    return np.stack(
+        [token_labels(scene, times, sizes.vision.grid, sizes.slices) for scene in scenes]
+    )
 
 
 def token_loss(told: Tensor, labels: Tensor) -> Tensor:

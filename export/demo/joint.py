@@ -32,8 +32,9 @@ from export.demo.questions import Question
 from export.demo.towers import draw
 from export.reference.decoder import rotary
 
-HEAD_WEIGHTS = {"token": 0.1, "track": 0.3, "clip": 0.3}
-LATE_SLICES = 2  # the last slices, whose tokens can know a thing's whole way
+HEAD_WEIGHTS = {"token": 0.1, "track": 0.5, "clip": 1.0, "place": 0.1}
+PLACE_LAYER = 1  # the layer whose output is to know when a token is
+LATE_FRAME = 5  # tokens that see this frame or later ones can know a thing's whole way
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Lessons:
     held: list[Item]
     tokens: NDArray[np.int8]
     tracks: NDArray[np.int8]
+    places: Tensor  # (V + A,) int64: when each token is
+    times: list[float]  # of the frames
 
 
 def material(sizes: Sizes, tokenizer: Tokenizer, clips: Kept, sounds: Kept) -> Material:
@@ -66,11 +69,11 @@ def lessons(sizes: Sizes, mixers: tuple[Mixer, Mixer]) -> Lessons:
     """Label everything; `mixers` are the trained on and the held out."""
     train, held = mixers
     times, grid = sample_times(sizes.num_frames), sizes.vision.grid
-    slices = sizes.visual_grid[0]
-    late = tuple(range(slices - LATE_SLICES, slices))
+    late = tuple(frames for frames in sizes.slices if frames[-1] >= LATE_FRAME)
     tracks = np.stack([track_labels(scene, times, grid, late) for scene in train.scenes])
     kept_back = held_out(held, 91, 384)
-    return Lessons(train, kept_back, connector_labels(train.scenes, sizes), tracks)
+    tokens = connector_labels(train.scenes, sizes)
+    return Lessons(train, kept_back, tokens, tracks, token_times(sizes), times)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Answered:
     told: Tensor  # (B, V, token channels)
     tracks: Tensor  # (B, late V, track channels)
     clip: Tensor  # (B, clip classes)
+    places: Tensor  # (B, V + A, slices + steps)
 
 
 def forward(
@@ -98,13 +102,15 @@ def forward(
         cos, sin = cos[:, None].bfloat16(), sin[:, None].bfloat16()
         mask = torch.where(attention_mask(packed.group), 0.0, -1e4).bfloat16()
         *early, final = model.decoder.model.layers
-        for layer in early:
+        for index, layer in enumerate(early):
             x = layer(x, cos, sin, mask)
+            if index == PLACE_LAYER:
+                when = model.heads["place"](x[:, text : places.length])
         summary = x[torch.arange(len(x)), packed.last]
         tracks, clip = model.heads["track"](x[:, text:visual_end]), model.heads["clip"](summary)
         x = final(x, cos, sin, mask)
         logits = model.decoder.lm_head(model.decoder.model.norm(x[packed.targets >= 0]))
-    return Answered(logits.float(), told.float(), tracks.float(), clip.float())
+    return Answered(logits.float(), told.float(), tracks.float(), clip.float(), when.float())
 
 
 def losses(out: Answered, packed: Packed, labels: Lessons, items: list[Item]) -> dict[str, Tensor]:
@@ -120,7 +126,7 @@ def losses(out: Answered, packed: Packed, labels: Lessons, items: list[Item]) ->
     each = F.binary_cross_entropy_with_logits(said, tracks.clamp(min=0).float(), reduction="none")
     parts["track"] = (each * asked).sum() / asked.sum().clamp(min=1) * 5.0
     clips = [item.clip for item in items if item.picture >= 0 and item.clip is not None]
-    truth = torch.from_numpy(np.stack([clip_labels(clip) for clip in clips]))
+    truth = torch.from_numpy(np.stack([clip_labels(clip, labels.times) for clip in clips]))
     classes = out.clip[seen].split(list(CLIP_CLASSES.values()), dim=-1)
     each_class = [
         F.cross_entropy(logits, truth[:, k], ignore_index=-1, reduction="sum")
@@ -128,7 +134,24 @@ def losses(out: Answered, packed: Packed, labels: Lessons, items: list[Item]) ->
         for k, logits in enumerate(classes)
     ]
     parts["clip"] = torch.stack(each_class).mean()
+    parts["place"] = place_loss(out.places, packed, labels.places)
     return parts
+
+
+def place_loss(said: Tensor, packed: Packed, times: Tensor) -> Tensor:
+    """Cross entropy of when each clip token is, over the tokens that are there."""
+    end = packed.group.shape[1] - packed.room
+    there = packed.group[:, end - len(times) : end] == 0
+    wanted = times.expand(len(said), -1).where(there, -1)
+    return F.cross_entropy(said.flatten(0, 1), wanted.flatten(), ignore_index=-1)
+
+
+def token_times(sizes: Sizes) -> Tensor:
+    """(V + A,) int64: the slice of each visual token, then the step of each audio token."""
+    slices, height, width = sizes.visual_grid
+    visual = torch.arange(slices).repeat_interleave(height * width)
+    audio = torch.arange(sizes.audio_slots).repeat_interleave(sizes.audio_bands)
+    return torch.cat([visual, slices + audio])
 
 
 def run(

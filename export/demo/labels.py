@@ -28,6 +28,7 @@ from export.demo.world import (
 
 FLASH_CLASS = len(BACKGROUNDS)
 PAIRS = len(COLORS) * len(SHAPES)
+WHEN = 9  # before the first of eight frames, between two of them, or after the last
 # Channels of a connector token, in this order.
 TOKEN_CHANNELS = {
     "color": len(COLORS),
@@ -49,6 +50,7 @@ TRACK_CHANNELS = {
     "appears": 1,
     "first": 1,
     "last": 1,
+    "when": WHEN,
 }
 # Classes of the decoder's last prefix token.
 CLIP_CLASSES = {
@@ -60,8 +62,11 @@ CLIP_CLASSES = {
     "pitch": len(PITCHES),
     "timbre": len(TIMBRES),
     "sync": 3,
+    "event": WHEN,
+    "onset": WHEN,
 }
 SYNC = ("before", "together", "after")
+Slices = tuple[tuple[int, ...], ...]  # the frames that each slice of visual tokens sees
 
 
 @dataclass(frozen=True)
@@ -101,35 +106,43 @@ def channel(table: dict[str, int], name: str) -> int:
     return sum(table[other] for other in names[: names.index(name)])
 
 
-def token_labels(scene: Scene, times: list[float], grid: int) -> NDArray[np.int8]:
+def token_labels(scene: Scene, times: list[float], grid: int, slices: Slices) -> NDArray[np.int8]:
     """(slices * side * side, channels) of 0, 1 and -1 for a connector with one step of padding.
 
-    Slice s sees frames 2s-1 and 2s, cell c patches 2c-1 and 2c; the outer ones see just one.
+    `slices` tells which frames each slice sees; cell c sees patches 2c-1 and 2c.
     """
-    slices, side = len(times) // 2 + 1, grid // 2 + 1
-    labels = np.zeros((slices, side, side, sum(TOKEN_CHANNELS.values())), np.int8)
+    side = grid // 2 + 1
+    labels = np.zeros((len(slices), side, side, sum(TOKEN_CHANNELS.values())), np.int8)
     at = {name: channel(TOKEN_CHANNELS, name) for name in TOKEN_CHANNELS}
     labels[..., at["background"] + BACKGROUNDS.index(scene.background)] = 1
-    for edge in (0, slices - 1):
-        labels[edge, :, :, at["motion"] : at["goes"] + 1] = -1
-    for frame, time_s in enumerate(times):
-        labels[(frame + 1) // 2, :, :, at["flash"] + (frame + 1) % 2] = flashing(scene, time_s)
-        for thing in scene.things:
-            if thing.visible(time_s):
-                cell = labels[_cell(thing.position(time_s), grid, (frame + 1) // 2)]
-                color, shape = COLORS.index(thing.color), SHAPES.index(thing.shape)
-                cell[at["color"] + color] = 1
-                cell[at["shape"] + shape] = 1
-                cell[at["size"] + SIZES.index(thing.size)] = 1
-                cell[at["pair"] + color * len(SHAPES) + shape] = 1
-    for index in range(1, slices - 1):
-        _mark_movement(labels, at, scene, (times[2 * index - 1], times[2 * index]), grid, index)
-    return labels.reshape(slices * side * side, -1)
+    for index, frames in enumerate(slices):
+        for place, frame in enumerate(frames):
+            labels[index, :, :, at["flash"] + place] = flashing(scene, times[frame])
+            _mark_looks(labels[index], at, scene, times[frame], grid)
+        if len(frames) == 2:
+            _mark_movement(labels, at, scene, (times[frames[0]], times[frames[1]]), grid, index)
+        else:  # one frame alone tells nothing of these
+            labels[index, :, :, at["motion"] : at["goes"] + 1] = -1
+    return labels.reshape(len(slices) * side * side, -1)
 
 
-def _cell(spot: tuple[float, float], grid: int, index: int) -> tuple[int, int, int]:
+def _mark_looks(
+    labels: NDArray[np.int8], at: dict[str, int], scene: Scene, time_s: float, grid: int
+) -> None:
+    """What stands on each cell of one slice at this time."""
+    for thing in scene.things:
+        if thing.visible(time_s):
+            cell = labels[_cell(thing.position(time_s), grid)]
+            color, shape = COLORS.index(thing.color), SHAPES.index(thing.shape)
+            cell[at["color"] + color] = 1
+            cell[at["shape"] + shape] = 1
+            cell[at["size"] + SIZES.index(thing.size)] = 1
+            cell[at["pair"] + color * len(SHAPES) + shape] = 1
+
+
+def _cell(spot: tuple[float, float], grid: int) -> tuple[int, int]:
     x, y = (min(int(value * grid), grid - 1) for value in spot)
-    return index, (y + 1) // 2, (x + 1) // 2
+    return (y + 1) // 2, (x + 1) // 2
 
 
 def _mark_movement(
@@ -144,10 +157,9 @@ def _mark_movement(
     early, late = pair
     for thing in scene.things:
         seen = thing.visible(early), thing.visible(late)
-        cells = {
-            _cell(thing.position(t), grid, index) for t, s in zip(pair, seen, strict=True) if s
-        }
-        for cell in cells:
+        cells = {_cell(thing.position(t), grid) for t, s in zip(pair, seen, strict=True) if s}
+        for place in cells:
+            cell = (index, *place)
             if all(seen):
                 ways = {thing.heading(early), thing.heading(late)}
                 for way in ways:
@@ -157,21 +169,19 @@ def _mark_movement(
                 labels[(*cell, at["comes"] if seen[1] else at["goes"])] = 1
 
 
-def track_labels(
-    scene: Scene, times: list[float], grid: int, slices: tuple[int, ...]
-) -> NDArray[np.int8]:
+def track_labels(scene: Scene, times: list[float], grid: int, slices: Slices) -> NDArray[np.int8]:
     """(len(slices) * side * side, channels): whole-clip facts of the thing on each token."""
     side = grid // 2 + 1
     labels = np.full((len(slices), side, side, sum(TRACK_CHANNELS.values())), -1, np.int8)
     at = {name: channel(TRACK_CHANNELS, name) for name in TRACK_CHANNELS}
     coming = sorted(t.appears_s for t in scene.things if t.appears_s is not None)
-    for row, index in enumerate(slices):
+    for row, frames in enumerate(slices):
         taken: dict[tuple[int, int], int] = {}
         for number, thing in enumerate(scene.things):
-            for frame in (2 * index - 1, 2 * index):
-                if frame >= len(times) or not thing.visible(times[frame]):
+            for frame in frames:
+                if not thing.visible(times[frame]):
                     continue
-                _, y, x = _cell(thing.position(times[frame]), grid, index)
+                y, x = _cell(thing.position(times[frame]), grid)
                 if taken.setdefault((y, x), number) != number:
                     labels[row, y, x] = -1  # two things on one token
                     continue
@@ -183,14 +193,21 @@ def track_labels(
                 cell[at["motion"] + MOTIONS.index(thing.motion)] = 1
                 cell[at["bounces"]] = thing.turn_s is not None
                 cell[at["appears"]] = thing.change == "appears"
+                if thing.appears_s is not None:
+                    cell[at["when"] + frames_before(thing.appears_s, times)] = 1
                 if len(coming) == 2 and thing.appears_s is not None:
                     cell[at["first"]] = thing.appears_s == coming[0]
                     cell[at["last"]] = thing.appears_s == coming[1]
     return labels.reshape(len(slices) * side * side, -1)
 
 
-def clip_labels(clip: Clip) -> NDArray[np.int64]:
-    """One class index per entry of CLIP_CLASSES."""
+def frames_before(time_s: float, times: list[float]) -> int:
+    """How many of the model's frames lie before a time: all that pictures tell of it."""
+    return sum(moment < time_s for moment in times)
+
+
+def clip_labels(clip: Clip, times: list[float]) -> NDArray[np.int64]:
+    """One class index per entry of CLIP_CLASSES; `times` are those of the model's frames."""
     scene, sound = clip.scene, clip.sound
     steady = scene.kind not in ("order", "change")
     values = {
@@ -202,7 +219,11 @@ def clip_labels(clip: Clip) -> NDArray[np.int64]:
         "pitch": -1,
         "timbre": -1,
         "sync": -1 if clip.sync is None else SYNC.index(clip.sync),
+        "event": -1 if scene.event_s is None else frames_before(scene.event_s, times),
+        "onset": -1,
     }
+    if sound is not None and sound.kind != "silent":
+        values["onset"] = frames_before(sound.onset_s, times)
     if sound is not None and sound.kind not in ("silent", "noise"):
         values["timbre"] = TIMBRES.index(sound.timbre)
         values["pitch"] = PITCHES.index(sound.pitch) if sound.kind in ("tone", "beeps") else -1

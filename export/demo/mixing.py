@@ -11,17 +11,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.demo.questions import Question, all_questions, sound_questions, talk_questions
+from export.demo.questions import (
+    Question,
+    all_questions,
+    sound_questions,
+    talk_questions,
+    typed,
+)
 from export.demo.world import NO_TRACK_SHARE, Clip, Scene, Sound, draw_sync
 
 # How often a type is asked beside the others: harder ones more.
 TYPE_WEIGHTS = {
     "motion": 2.5,
-    "bounce": 2.0,
+    "bounce": 2.5,
     "order": 2.5,
-    "sync": 3.0,
+    "sync": 6.0,
     "change": 2.0,
-    "exist": 2.5,
+    "exist": 3.5,
     "count": 1.5,
     "absent": 1.5,
     "beeps": 1.2,
@@ -103,8 +109,10 @@ class Mixer:
         """A picture with its sound, or now and then a sound alone, and its questions."""
         track, clip = self.pair(rng, picture)
         if track >= 0 and rng.random() < SOUND_ONLY_SHARE:
-            return Item(-1, track, clip, self.choose(rng, sound_questions(clip, rng), 4))
-        return Item(picture, track, clip, self.choose(rng, self.ask(clip, rng), many))
+            chosen, picture = self.choose(rng, sound_questions(clip, rng), 4), -1
+        else:
+            chosen = self.choose(rng, self.ask(clip, rng), many)
+        return Item(picture, track, clip, [typed(rng, question) for question in chosen])
 
     def ask(self, clip: Clip, rng: np.random.Generator) -> list[Question]:
         """Everything that may be asked about a clip, in first and in later turns."""

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from export.demo.labels import CLIP_CLASSES, FLASH_CLASS, TOKEN_CHANNELS, TRACK_CHANNELS
+from export.demo.labels import CLIP_CLASSES, FLASH_CLASS, TOKEN_CHANNELS, TRACK_CHANNELS, Slices
 from export.demo.world import COLORS, PITCHES, SHAPES, SIZES, SOUND_KINDS, TIMBRES
 from export.reference.audio_tower import AudioTower, AudioTowerConfig, build_audio_projector
 from export.reference.decoder import Decoder, DecoderConfig
-from export.reference.projector import ProjectorConfig, build_projector, token_grid
+from export.reference.projector import (
+    ProjectorConfig,
+    SpaceTimeConnector,
+    build_projector,
+    token_grid,
+)
 from export.reference.vision_tower import VisionTower, VisionTowerConfig
 
 PROJECTOR_TYPE = "stc_connector"
@@ -53,7 +58,8 @@ class Sizes:
     num_attention_heads: int = 4
     num_key_value_heads: int = 2
     connector_depth: int = 4
-    vocab_size: int = 640
+    pooled: bool = False  # frames pooled one by one, in place of a convolution over time and space
+    vocab_size: int = 704
     rope_theta: float = 10000.0
 
     @property
@@ -75,7 +81,16 @@ class Sizes:
     @property
     def visual_grid(self) -> tuple[int, int, int]:
         """Visual tokens in time, height, width."""
-        return token_grid(PROJECTOR_TYPE, self.num_frames, self.vision.grid)
+        slices, height, width = token_grid(PROJECTOR_TYPE, self.num_frames, self.vision.grid)
+        return (self.num_frames if self.pooled else slices), height, width
+
+    @property
+    def slices(self) -> Slices:
+        """The frames that each slice of visual tokens sees, padding left out."""
+        if self.pooled:
+            return tuple((frame,) for frame in range(self.num_frames))
+        pairs = ((2 * index - 1, 2 * index) for index in range(self.visual_grid[0]))
+        return tuple(tuple(f for f in pair if 0 <= f < self.num_frames) for pair in pairs)
 
     @property
     def fbank_frames(self) -> int:
@@ -94,12 +109,12 @@ class Sizes:
 
 
 def connector(sizes: Sizes) -> nn.Module:
-    """A new connector."""
-    return build_projector(
-        ProjectorConfig(
-            PROJECTOR_TYPE, sizes.vision.hidden_size, sizes.hidden_size, sizes.connector_depth
-        )
-    )
+    """A new connector; the pooled one differs in its sampler alone (paper, section 4.1)."""
+    widths = sizes.vision.hidden_size, sizes.hidden_size
+    made = build_projector(ProjectorConfig(PROJECTOR_TYPE, *widths, sizes.connector_depth))
+    if sizes.pooled and isinstance(made, SpaceTimeConnector):
+        made.sampler[0] = nn.AvgPool3d((1, 2, 2), padding=(0, 1, 1))
+    return made
 
 
 class SeeingTower(nn.Module):
@@ -173,6 +188,8 @@ class JointModel(nn.Module):
             {
                 "track": nn.Linear(width, sum(TRACK_CHANNELS.values())),
                 "clip": nn.Linear(width, sum(CLIP_CLASSES.values())),
+                # When a clip token is: slices of the picture, then steps of the sound.
+                "place": nn.Linear(width, sizes.visual_grid[0] + sizes.audio_slots),
             }
         )
 

@@ -45,6 +45,7 @@ class Packed:
     positions: Tensor  # (B, L) int64
     targets: Tensor  # (B, L) int64: the next answer token, -1 elsewhere
     last: Tensor  # (B,) int64: the last place of each prefix
+    room: int  # places behind the prefix
 
 
 def layout(tokenizer: Tokenizer, visual: int, audio: int) -> Layout:
@@ -94,6 +95,7 @@ class Packer:
             positions=torch.from_numpy(positions),
             targets=torch.from_numpy(targets),
             last=torch.from_numpy(last),
+            room=room,
         )
 
     def _cost(self, question: Question) -> int:

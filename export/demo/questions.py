@@ -4,6 +4,8 @@ Every type has a few phrasings and one canonical answer. `key` names the answer'
 ("left", "yes"); balancing the keys of a type makes guessing worthless.
 """
 
+import dataclasses
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,95 +28,170 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "What color is the {shape}?",
         "Which color does the {shape} have?",
         "Tell me the color of the {shape}.",
+        "What is the color of the {shape}?",
+        "The {shape} is what color?",
+        "What colour is the {shape}?",
     ),
     "shape": (
         "What shape is the {color} object?",
         "Which shape does the {color} object have?",
         "What is the shape of the {color} object?",
+        "What is the {color} object?",
+        "Tell me the shape of the {color} thing.",
+        "What shape does the {color} thing have?",
     ),
     "size": (
         "How big is the {name}?",
         "What size is the {name}?",
         "Is the {name} small or large?",
+        "Is the {name} big or small?",
+        "How large is the {name}?",
+        "Tell me the size of the {name}.",
     ),
     "count": (
         "How many objects are there?",
         "How many shapes can you see?",
         "Count the objects.",
+        "How many things are in the video?",
+        "How many objects do you see?",
+        "What is the number of objects?",
     ),
     "background": (
         "What color is the background?",
         "Which color does the background have?",
         "What is the background color?",
+        "What is behind the objects?",
+        "What colour is the background?",
+        "Describe the background.",
     ),
     "exist": (
         "Is there a {name}?",
         "Do you see a {name}?",
         "Can you see a {name}?",
+        "Is there a {name} in the video?",
+        "Does the video show a {name}?",
+        "Is a {name} there?",
     ),
     "motion": (
         "How does the {name} move?",
         "Which way does the {name} move?",
         "In which direction does the {name} go?",
+        "Where does the {name} go?",
+        "What does the {name} do?",
+        "What is the direction of the {name}?",
     ),
     "bounce": (
         "Does the {name} bounce back?",
         "Does the {name} turn around?",
         "Does the {name} come back?",
+        "Does the {name} bounce?",
+        "Does the {name} change its direction?",
+        "Does the {name} return?",
     ),
     "change": (
         "Does the {name} appear or disappear?",
         "What happens to the {name}?",
         "Does the {name} come or go?",
+        "Does the {name} stay, appear or disappear?",
+        "Is the {name} there all the time?",
+        "Does the {name} vanish or show up?",
     ),
     "order": (
         "Which appears {rank}, the {a} or the {b}?",
         "What comes {rank}, the {a} or the {b}?",
         "Which one appears {rank}: the {a} or the {b}?",
+        "Which is {rank} to appear, the {a} or the {b}?",
+        "Does the {a} or the {b} appear {rank}?",
+        "Which appears {rank}: {a} or {b}?",
     ),
     "flash": (
         "Is there a flash?",
         "Does the background flash?",
         "Do you see a flash?",
+        "Does anything flash?",
+        "Is there a flash of light in the video?",
+        "Does the video flash?",
     ),
     "sound": (
         "What do you hear?",
         "What sound is there?",
         "What kind of sound is it?",
+        "What can you hear?",
+        "Describe the sound.",
+        "What does the video sound like?",
     ),
     "beeps": (
         "How many beeps are there?",
         "How many beeps do you hear?",
         "Count the beeps.",
+        "How many beeps can you hear?",
+        "What is the number of beeps?",
+        "How often does it beep?",
     ),
     "pitch": (
         "Is the sound high or low?",
         "What pitch does the sound have?",
         "How high is the sound?",
+        "Is it a high or a low sound?",
+        "What is the pitch of the sound?",
+        "Tell me the pitch.",
     ),
     "timbre": (
         "Is the sound pure or buzzy?",
         "What timbre does the sound have?",
         "Does it sound pure or buzzy?",
+        "Is it a pure or a buzzy sound?",
+        "What is the timbre of the sound?",
+        "Tell me the timbre.",
     ),
     "sync": (
         "Does the sound come before, with or after the moment {event}?",
         "When does the sound come, before, just as or after {event}?",
         "Is the sound before or after the moment {event}, or just then?",
+        "Does the sound start before or after {event}?",
+        "When {event}, is the sound earlier, later or at the same time?",
+        "Do you hear the sound before, after or just as {event}?",
     ),
-    "fu_color": ("What color is it?", "Which color does it have?"),
-    "fu_shape": ("What shape is it?", "Which shape does it have?"),
-    "fu_size": ("How big is it?", "What size is it?", "Is it small or large?"),
-    "fu_motion": ("How does it move?", "Which way does it move?"),
+    "fu_color": (
+        "What color is it?",
+        "Which color does it have?",
+        "What is its color?",
+        "What colour is it?",
+        "And its color?",
+    ),
+    "fu_shape": (
+        "What shape is it?",
+        "Which shape does it have?",
+        "What is its shape?",
+        "And its shape?",
+    ),
+    "fu_size": (
+        "How big is it?",
+        "What size is it?",
+        "Is it small or large?",
+        "And its size?",
+    ),
+    "fu_motion": (
+        "How does it move?",
+        "Which way does it move?",
+        "Where does it go?",
+        "And how does it move?",
+    ),
     "caption": (
         "Describe the video.",
         "What do you see?",
         "Describe what you see.",
+        "What happens in the video?",
+        "What is in the video?",
+        "Tell me what you see.",
     ),
     "av_caption": (
         "Describe the video and the sound.",
         "What do you see and hear?",
         "Describe what you see and hear.",
+        "What can be seen and heard?",
+        "Describe the video with its sound.",
+        "Tell me what you see and hear.",
     ),
 }
 ABOUT_SOUND = ("sound", "beeps", "pitch", "timbre")
@@ -125,6 +202,7 @@ TALK = "talk"
 TALK_TURNS = 3
 NO_TRACK = "There is no audio track in this video."
 CAPTION_THINGS = 3
+CASUAL_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -142,13 +220,13 @@ def answer_class(question: Question) -> str:
     """What a guesser would have to guess: the answer without what the question already names."""
     kind = question.key if question.type == TALK else question.type
     words = question.answer.lower().replace(".", "").replace(",", "").split()
-    if kind == "sync":
+    if kind == "sync" and question.answer != NO_TRACK:
         return words[3]  # "the sound comes before ..."
-    if kind == "order":
-        named = question.text.index(" ".join(words[1:3]))
-        return "second named" if " or " in question.text[:named] else "first named"
-    given = set(question.text.lower().rstrip("?.").replace(",", "").split())
     nouns = {*COLORS, *SHAPES}
+    if kind == "order":
+        before = question.text[: question.text.index(" ".join(words[1:3]))]
+        return "second named" if nouns & set(before.split()) else "first named"
+    given = set(re.findall(r"\w+", question.text.lower()))
     return " ".join("…" if word in nouns & given else word for word in words)
 
 
@@ -157,6 +235,14 @@ def phrase(rng: np.random.Generator, kind: str, **words: str) -> str:
     choices = PHRASINGS[kind]
     text = choices[int(rng.integers(len(choices)))].format(**words)
     return text.replace("a orange", "an orange")
+
+
+def typed(rng: np.random.Generator, question: Question) -> Question:
+    """The question as people type it: one in five without capital, one in five without its end."""
+    text = question.text
+    if rng.random() < CASUAL_SHARE:
+        text = text[0].lower() + text[1:]
+    return dataclasses.replace(question, text=text[:-1] if rng.random() < CASUAL_SHARE else text)
 
 
 def with_article(noun: str) -> str:
@@ -316,6 +402,9 @@ def _sounds(clip: Clip, rng: np.random.Generator) -> Iterator[Question]:
     if sound is None:
         for kind in ABOUT_SOUND:
             yield Question("no_track", phrase(rng, kind), NO_TRACK, kind)
+        if clip.scene.event_s is not None:
+            text = phrase(rng, "sync", event=event_clause(clip.scene))
+            yield Question("no_track", text, NO_TRACK, "sync")
         return
     yield Question("sound", phrase(rng, "sound"), sound_sentence(sound), sound.kind)
     beeps = sound.beeps

@@ -29,11 +29,13 @@ EXTRA = (
 
 def corpus(clips: int) -> list[str]:
     """Texts to learn words from: questions as they follow the clip or a turn, and answers."""
-    texts = [EXTRA, *(p for choices in PHRASINGS.values() for p in choices)]
+    phrasings = [p for choices in PHRASINGS.values() for p in choices]
+    texts = [EXTRA, *phrasings, *(f" {p[0].lower()}{p[1:]}" for p in phrasings)]
     for index in range(clips):
         rng = np.random.default_rng([17, index])
         for question in all_questions(sample_clip(rng), rng):
-            texts += [f"\n{question.text}", f" {question.text}", question.answer]
+            lower = question.text[0].lower() + question.text[1:]
+            texts += [f"\n{question.text}", f" {question.text}", f"\n{lower}", question.answer]
     return texts
 
 

@@ -48,8 +48,8 @@ class Schedule:
     vision_steps: int = 1400
     audio_steps: int = 1200
     connector_steps: int = 1300
-    joint_steps: int = 2000
-    talk_steps: int = 400
+    joint_steps: int = 2600
+    talk_steps: int = 500
     vision_batch: int = 96
     audio_batch: int = 64
     connector_batch: int = 32
@@ -86,9 +86,10 @@ class Run:
     crew: Crew = ALONE
 
     def plan(self, name: str, seed: int) -> Plan:
-        """The plan of a stage by name."""
+        """The plan of a stage by name; behind the towers, each connector has its own state."""
         steps = getattr(self.schedule, f"{name}_steps")
-        return Plan(name, steps, self.schedule.lr, seed=seed, crew=self.crew)
+        own = f"pooled-{name}" if self.sizes.pooled and name not in ("vision", "audio") else name
+        return Plan(own, steps, self.schedule.lr, seed=seed, crew=self.crew)
 
     def pool(self, name: str) -> Pool:
         """A pool by name."""
@@ -96,12 +97,17 @@ class Run:
 
 
 def train(
-    out_dir: Path, work: Path, schedule: Schedule | None = None, told: Callable[[str], None] = print
+    out_dir: Path | None,
+    work: Path,
+    schedule: Schedule | None = None,
+    told: Callable[[str], None] = print,
 ) -> None:
     """Train from nothing, or go on, and write the checkpoint to `out_dir`.
 
     Args:
         out_dir: Folder of the checkpoint; replaced whenever the joint stage has measured itself.
+            None trains the pooled connector instead, on the same towers and for as many steps, to
+            compare: no published type is like it, so it is scored and not written.
         work: Folder of pools, features, states and the log (log.jsonl).
         schedule: How much to train. A run that is gone on with keeps the schedule it began with.
         told: Called with each line of progress.
@@ -109,7 +115,9 @@ def train(
     Raises:
         ExportError: `out_dir` holds something else, or the work folder's schedule is not one.
     """
-    check_out(out_dir, work)
+    if out_dir is not None:
+        check_out(out_dir, work)
+    sizes = Sizes(pooled=out_dir is None)
     work.mkdir(parents=True, exist_ok=True)
     kept = kept_schedule(work, schedule or Schedule())
     if schedule is not None and kept != schedule:
@@ -124,21 +132,35 @@ def train(
     for member in members:
         member.start()
     try:
-        _take_part(out_dir, Run(work, Log(work / "log.jsonl", told), Sizes(), kept), meeting)
+        _take_part(out_dir, Run(work, Log(work / "log.jsonl", told), sizes, kept), meeting)
     finally:
         for member in members:
             member.join(timeout=10)
             member.kill()
 
 
-def _member(out_dir: Path, work: Path, schedule: Schedule, rank: int, meeting: Path) -> None:
+def ablate(work: Path, told: Callable[[str], None] = print) -> None:
+    """Train the pooled connector in the folder of a finished training; writes pooled-exam.json.
+
+    Raises:
+        ExportError: the training in `work` is not finished, or the folder is not one.
+    """
+    if not (work / "exam.json").is_file():
+        raise ExportError(
+            f"{work} holds no finished training to compare with; run `vl2-export demo train` first."
+        )
+    train(None, work, told=told)
+
+
+def _member(out_dir: Path | None, work: Path, schedule: Schedule, rank: int, meeting: Path) -> None:
     """Run all stages as a member that only computes."""
     end_with_parent()
     log = Log(work / "log.jsonl", told=lambda _: None)
-    _take_part(out_dir, Run(work, log, Sizes(), schedule, Crew(rank, schedule.processes)), meeting)
+    sizes, crew = Sizes(pooled=out_dir is None), Crew(rank, schedule.processes)
+    _take_part(out_dir, Run(work, log, sizes, schedule, crew), meeting)
 
 
-def _take_part(out_dir: Path, run: Run, meeting: Path) -> None:
+def _take_part(out_dir: Path | None, run: Run, meeting: Path) -> None:
     schedule = run.schedule
     if run.crew.leads:
         for name in ("frames", "sounds", "clips"):
@@ -152,8 +174,9 @@ def _take_part(out_dir: Path, run: Run, meeting: Path) -> None:
     tokenizer = train_tokenizer(run.sizes.vocab_size)
     joint = train_rest(run, towers, tokenizer, out_dir)
     if crew.leads:
-        write_checkpoint(out_dir, run.sizes, tokenizer, towers, joint)
-        run.log.write("checkpoint", written=out_dir.name)
+        if out_dir is not None:
+            write_checkpoint(out_dir, run.sizes, tokenizer, towers, joint)
+            run.log.write("checkpoint", written=out_dir.name)
         examine(run, towers, tokenizer, joint)
     leave(crew)
 
@@ -161,17 +184,18 @@ def _take_part(out_dir: Path, run: Run, meeting: Path) -> None:
 def examine(
     run: Run, towers: tuple[SeeingTower, HearingTower], tokenizer: Tokenizer, joint: JointModel
 ) -> list[TypeScore]:
-    """Score the model on fresh files that it was never trained on; keeps scores.json."""
+    """Score the model on fresh files that it was never trained on; keeps exam.json."""
     folder = run.work / f"exam-{EXAM_SEED}"
     if not (folder / "questions.jsonl").exists():
         write_clips(folder, EXAM_CLIPS, EXAM_SEED)
     parts = towers[0].vision_tower, towers[1].audio_tower
     scores, _ = score(folder, run.sizes, tokenizer, parts, joint)
     table = {s.kind: {"accuracy": s.accuracy, "majority": s.majority} for s in scores}
+    exam = "pooled-exam" if run.sizes.pooled else "exam"
     for s in scores:
-        run.log.write("exam", type=s.kind, right=s.right, asked=s.asked, majority=s.majority)
-    run.log.write("exam", mean=mean_accuracy(scores))
-    (run.work / "scores.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
+        run.log.write(exam, type=s.kind, right=s.right, asked=s.asked, majority=s.majority)
+    run.log.write(exam, mean=mean_accuracy(scores))
+    (run.work / f"{exam}.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
     return scores
 
 
@@ -214,7 +238,7 @@ def train_towers(run: Run) -> tuple[SeeingTower, HearingTower]:
 
 
 def train_rest(
-    run: Run, towers: tuple[SeeingTower, HearingTower], tokenizer: Tokenizer, out_dir: Path
+    run: Run, towers: tuple[SeeingTower, HearingTower], tokenizer: Tokenizer, out_dir: Path | None
 ) -> JointModel:
     """Connector and joint stages on the towers' features."""
     sizes, schedule = run.sizes, run.schedule
@@ -247,7 +271,8 @@ def train_rest(
     books = run.work, run.log
 
     def publish() -> None:
-        write_checkpoint(out_dir, sizes, tokenizer, towers, model)
+        if out_dir is not None:
+            write_checkpoint(out_dir, sizes, tokenizer, towers, model)
 
     doses = Doses(schedule.joint_batch, schedule.questions, schedule.room)
     train_joint(model, run.plan("joint", 4), stuff, labels, doses, books, publish)

@@ -16,6 +16,7 @@ BACKGROUNDS = ("black", "gray", "white", "brown", "pink")
 TEXTURES = ("plain", "gradient", "noise", "stripes")
 DIRECTIONS = ("left", "right", "up", "down")
 MOTIONS = (*DIRECTIONS, "still")
+OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 SOUND_KINDS = ("silent", "tone", "rising", "falling", "beeps", "noise")
 PITCHES = ("low", "high")
 TIMBRES = ("pure", "buzzy")
@@ -26,10 +27,10 @@ FLASH_S = 0.62  # longer than the gap between two of eight frames, so one of the
 RADIUS = {"small": (0.066, 0.080), "large": (0.118, 0.138)}
 LANES = (0.19, 0.5, 0.81)
 JITTER = 0.015
-# A sound is "together" with an event within .1 s; "before" or "after" means at least .8 s.
+# A sound is "together" with an event within .1 s; "before" or "after" means at least .9 s.
 TOGETHER_S = 0.1
-APART_S = (0.8, 1.1)
-CENTRE_S = (0.95, 2.85)  # the middle between a sound and an event it is compared with
+APART_S = (0.9, 1.2)
+CENTRE_S = (1.0, 2.8)  # the middle between a sound and an event it is compared with
 EVENT_S = (0.4, 3.4)
 SOUND_END_S = 3.9
 NO_TRACK_SHARE = 0.12
@@ -84,8 +85,7 @@ class Thing:
         """Where it is going at this time; the opposite way after the turn."""
         if self.turn_s is None or time_s <= self.turn_s:
             return self.motion
-        back = {"left": "right", "right": "left", "up": "down", "down": "up"}
-        return back[self.motion]
+        return OPPOSITE[self.motion]
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,28 @@
+import itertools
 import json
+import re
+from collections import Counter
 
 import av
 import numpy as np
+import pytest
 
 from engines.media import read_frames, read_sound, sound_info
-from export.demo.clips import balanced, draw_clip, write_clip, write_clips
-from export.demo.questions import Question
+from export.demo import clips
+from export.demo.clips import SETS, Wanted, draw_clip, write_clip, write_clips, write_set
+from export.demo.pools import Pool, scene, sound
+from export.demo.questions import NO_TRACK, TALK, TYPES
 from export.demo.render import FLASH_RGB
 from export.demo.score import read_questions
+from export.demo.train import EXAM_SEED, Schedule
 from export.demo.world import Clip, Scene, Sound, Thing
 
 RED = Thing("red", "circle", "small", 0.07, (0.5, 0.5), (0.5, 0.5))
 
 
 def flash_and_beep(flash_s: float, onset_s: float) -> Clip:
-    scene = Scene("flash", (RED,), "black", "plain", 0, flash_s=flash_s)
-    return Clip(scene, Sound("beeps", onset_s, 0.2, "high", "pure", 1000, beeps=1, loudness=0.6))
+    flash = Scene("flash", (RED,), "black", "plain", 0, flash_s=flash_s)
+    return Clip(flash, Sound("beeps", onset_s, 0.2, "high", "pure", 1000, beeps=1, loudness=0.6))
 
 
 def test_picture_and_sound_of_a_file_lie_where_the_scene_says(tmp_path):
@@ -62,24 +69,84 @@ def test_write_clips_is_repeatable_and_names_its_clips(tmp_path):
     assert all(bool(q.history) == q.type.startswith(("fu_", "talk")) for _, q in pairs)
 
 
-def test_answers_of_a_type_are_equally_frequent():
-    asked = [(str(i), q) for i in range(250) for q in draw_clip(3, i)[1]]
-    chosen = balanced(asked, seed=3)
-    counts: dict[str, dict[str, int]] = {}
-    for _, question in chosen:
-        keys = counts.setdefault(question.type, {})
-        keys[question.key] = keys.get(question.key, 0) + 1
-    assert set(counts["flash"]) == {"yes", "no"}
-    assert set(counts["sync"]) == {"before", "together", "after"}
-    for keys in counts.values():
-        assert len(set(keys.values())) == 1
-        assert sum(keys.values()) <= 200
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_balanced_takes_the_rarest_answer_as_the_measure():
-    def ask(key: str) -> Question:
-        return Question("flash", "Is there a flash?", key, key)
+@pytest.fixture
+def unwritten(monkeypatch):
+    """The clips that would have been written, by name."""
+    written = {}
+    monkeypatch.setattr(clips, "write_clip", lambda path, clip: written.update({path.name: clip}))
+    return written
 
-    asked = [("a", ask("no")), ("b", ask("no")), ("c", ask("no")), ("d", ask("yes"))]
-    keys = [question.key for _, question in balanced(asked, seed=0)]
-    assert sorted(keys) == ["no", "yes"]
+
+def test_a_set_of_questions_has_as_many_of_every_type(tmp_path, unwritten):
+    told = []
+    number = write_set(tmp_path, Wanted(seed=3, questions=7), told.append)
+    counts = Counter(line["type"] for line in lines(tmp_path / "questions.jsonl"))
+    assert set(counts) == {*TYPES, TALK}
+    assert min(counts.values()) >= 7
+    assert counts["color"] == counts["flash"] + 4 == 12  # two of six, four of two
+    assert number == len(unwritten) < 150
+    assert re.fullmatch(rf"{number} of \d+ clips chosen for 7 questions of every type", told[0])
+    assert not (tmp_path / "unchanged.jsonl").exists()
+
+
+def test_a_control_writes_both_answers_to_the_same_questions(tmp_path, unwritten):
+    write_set(tmp_path, Wanted(seed=3, clips=60, control="no-sound"))
+    assert all(clip.sound is None for clip in unwritten.values())
+    now, before = (lines(tmp_path / f"{name}.jsonl") for name in ("questions", "unchanged"))
+    assert len(now) == len(before) > 50
+    for one, other in zip(now, before, strict=True):
+        assert (one["clip"], one["question"]) == (other["clip"], other["question"])
+        index = int(one["clip"][5:9])
+        assert (one["answer"] == other["answer"]) == (one["type"] in ("color", "motion", "count"))
+        asked = [(q.text, q.answer) for q in draw_clip(3, index)[1]]
+        assert (other["question"], other["answer"]) in asked
+    assert {line["answer"] for line in now if line["type"] == "sync"} == {NO_TRACK}
+
+
+def test_a_file_without_its_sound_is_the_clip_otherwise(tmp_path):
+    write_set(tmp_path / "plain", Wanted(seed=4, clips=1))
+    write_set(tmp_path / "control", Wanted(seed=4, clips=1, control="no-sound"))
+    plain, control = (tmp_path / name / "clip-0000.mp4" for name in ("plain", "control"))
+    assert sound_info(plain) is not None
+    assert sound_info(control) is None
+    [one], [other] = (read_frames(path, [50]) for path in (plain, control))
+    assert np.abs(one.rgb.astype(int) - other.rgb.astype(int)).mean() < 1
+
+
+def test_backwards_the_same_frames_are_seen_from_the_end(tmp_path):
+    write_set(tmp_path / "plain", Wanted(seed=4, clips=1))
+    write_set(tmp_path / "control", Wanted(seed=4, clips=1, control="reversed"))
+    plain, control = (tmp_path / name / "clip-0000.mp4" for name in ("plain", "control"))
+    forwards = [frame.rgb.astype(int) for frame in read_frames(plain, [10, 40, 80])]
+    backwards = [frame.rgb.astype(int) for frame in read_frames(control, [20, 60, 90])]
+    for one, other in zip(forwards, reversed(backwards), strict=True):
+        assert np.abs(one - other).mean() < 1
+    assert np.abs(forwards[0] - forwards[2]).mean() > 2
+
+
+def test_paraphrases_ask_the_same_in_other_words(tmp_path, unwritten):
+    write_set(tmp_path / "a", Wanted(seed=3, clips=80))
+    write_set(tmp_path / "b", Wanted(seed=3, clips=80, paraphrased=True))
+    plain, other = (lines(tmp_path / name / "questions.jsonl") for name in "ab")
+    assert len(plain) == len(other)
+    for one, another in zip(plain, other, strict=True):
+        assert one["question"] != another["question"]
+        for name in ("clip", "answer", "type", "history"):
+            assert one.get(name) == another.get(name)
+
+
+def test_named_sets_share_nothing_with_each_other_or_with_training():
+    seeds = [wanted.seed for wanted in SETS.values()]
+    assert len({*seeds, Schedule().seed, EXAM_SEED}) == len(seeds) + 2
+    assert (SETS["calibration"].clips, SETS["evaluation"].questions) == (48, 200)
+    scenes = [{draw_clip(seed, index)[0].scene for index in range(400)} for seed in seeds]
+    sounds = [{draw_clip(seed, index)[0].sound for index in range(400)} for seed in seeds]
+    trained = [Pool(name, Schedule().seed, 400) for name in ("clips", "sounds")]
+    scenes.append({scene(trained[0], index) for index in range(400)})
+    sounds.append({sound(trained[1], index) for index in range(400)})
+    for kind in (scenes, sounds):
+        assert not any((one & other) - {None} for one, other in itertools.combinations(kind, 2))

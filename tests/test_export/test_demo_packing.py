@@ -7,10 +7,10 @@ from jinja2 import Environment
 from torch.nn import functional as F
 
 from export.demo.attention import PlainAttention, attend
-from export.demo.joint import forward
+from export.demo.joint import forward, place_loss, token_times
 from export.demo.mixing import Item
-from export.demo.network import JointModel, Sizes, initialise
-from export.demo.packing import Packer, attention_mask, layout
+from export.demo.network import JointModel, Sizes, connector, initialise
+from export.demo.packing import Packed, Packer, attention_mask, layout
 from export.demo.questions import Question, all_questions
 from export.demo.tokenizer import (
     CHAT_TEMPLATE,
@@ -108,3 +108,46 @@ def test_questions_without_room_are_left_out(tokenizer, asked):
     packed = packer.pack([Item(0, 0, None, asked)], room=40)
     assert 0 < len(packed.items[0].questions) < len(asked)
     assert packed.ids.shape == (1, packer.places.length + 40)
+
+
+def test_slices_name_the_frames_that_their_tokens_see():
+    assert Sizes().slices == ((0,), (1, 2), (3, 4), (5, 6), (7,))
+    assert Sizes(num_frames=4).slices == ((0,), (1, 2), (3,))
+    assert Sizes(num_frames=4, pooled=True).slices == ((0,), (1,), (2,), (3,))
+
+
+@pytest.mark.parametrize(("pooled", "slices"), [(False, 5), (True, 8)])
+def test_the_pooled_connector_has_a_slice_of_tokens_for_every_frame(pooled, slices):
+    sizes = Sizes(pooled=pooled, connector_depth=1)
+    assert sizes.visual_grid == (slices, 4, 4) == (len(sizes.slices), 4, 4)
+    features = torch.randn(1, 8, 49, sizes.vision.hidden_size)
+    other = features.clone()
+    other[:, 3] += 1.0
+    made = connector(sizes).eval()
+    with torch.no_grad():
+        tokens, changed = made(features), made(other)
+    assert tokens.shape == (1, slices * 16, sizes.hidden_size)
+    differ = (tokens != changed).unflatten(1, (slices, 16)).any(-1).any(-1)[0]
+    # A changed frame is seen in its own slice and in no other.
+    assert differ.nonzero().flatten().tolist() == [3 if pooled else 2]
+
+
+def test_each_token_s_time():
+    times = token_times(Sizes())
+    assert times[:80].tolist() == [s for s in range(5) for _ in range(16)]
+    assert times[80:].tolist() == [5 + step for step in range(12) for _ in range(4)]
+
+
+def test_the_loss_of_places_is_the_mean_over_the_tokens_that_are_there():
+    # One place of text, two visual tokens, one audio token, two places of questions.
+    group = torch.tensor([[0, 0, 0, -1, 1, 1], [0, 0, 0, 0, 1, -1]])
+    none = torch.zeros(2, 6, dtype=torch.int64)
+    packed = Packed([], none, group, none, none, torch.zeros(2, dtype=torch.int64), room=2)
+    said = torch.zeros(2, 3, 3)
+    said[0, 2] = 100.0 * torch.tensor([1.0, 0.0, 0.0])  # wrong, but no sound is there
+    assert torch.isclose(
+        place_loss(said, packed, torch.tensor([0, 1, 2])), torch.log(torch.tensor(3.0))
+    )
+    said[1, 2] = torch.tensor([0.0, 0.0, 100.0])
+    expected = torch.log(torch.tensor(3.0)) * 4 / 5
+    assert torch.isclose(place_loss(said, packed, torch.tensor([0, 1, 2])), expected)

@@ -2,13 +2,18 @@ import numpy as np
 import pytest
 
 from export.demo.questions import (
+    CASUAL_SHARE,
+    NO_TRACK,
+    PHRASINGS,
     TALK_TURNS,
     TYPES,
+    Question,
     all_questions,
     answer_class,
     caption,
     sound_questions,
     talk_questions,
+    typed,
 )
 from export.demo.world import Clip, Scene, Sound, Thing, sample_clip
 
@@ -47,7 +52,7 @@ def test_a_moving_scene():
 
 def test_an_event_and_a_sound():
     scene = Scene("change", (COMING, RED), "black", "plain", 0)
-    said = answers(scene, Sound("tone", 1.1, 1.0, "high", "buzzy", 900))
+    said = answers(scene, Sound("tone", 1.0, 1.0, "high", "buzzy", 900))
     assert said["change", "appears"] == {"The orange cross appears."}
     assert said["change", "stays"] == {"The red circle is there all the time."}
     assert said["sync", "before"] == {"The sound comes before the orange cross appears."}
@@ -59,6 +64,12 @@ def test_an_event_and_a_sound():
         "A small red circle moves left. A small orange cross appears. The background is black."
     }
     assert ("count", "2") not in said
+
+
+def test_without_a_track_even_synchrony_is_declined():
+    said = answers(Scene("change", (COMING, RED), "black", "plain", 0))
+    assert said["no_track", "sync"] == {NO_TRACK}
+    assert ("no_track", "sync") not in answers(Scene("motion", (RED,), "black", "plain", 0))
 
 
 def test_order_names_the_one_that_appears_first():
@@ -132,3 +143,22 @@ def test_counts(count):
     expected = {1: "There is one object.", 5: "There are five objects."}
     assert said["count", str(count)] == {expected[count]}
     assert ("color", "red") in said if count == 1 else ("color", "red") not in said
+
+
+def test_some_questions_are_typed_without_capital_or_end():
+    question = Question("flash", "Is there a flash?", "No, there is no flash.", "no")
+    rng = np.random.default_rng(0)
+    found = [typed(rng, question) for _ in range(2000)]
+    assert {(q.type, q.answer, q.key) for q in found} == {("flash", question.answer, "no")}
+    lower = [q.text[0] == "i" for q in found]
+    open_ended = [q.text[-1] != "?" for q in found]
+    assert {q.text.lower().rstrip("?") for q in found} == {"is there a flash"}
+    for share in (np.mean(lower), np.mean(open_ended)):
+        assert abs(share - CASUAL_SHARE) < 0.04
+    both = np.mean(np.logical_and(lower, open_ended))
+    assert abs(both - CASUAL_SHARE**2) < 0.02
+
+
+def test_no_phrasing_stands_twice():
+    for choices in PHRASINGS.values():
+        assert len(set(choices)) == len(choices) >= 4

@@ -11,7 +11,7 @@ from torch import nn
 from engines.errors import ExportError
 from export.demo import crew, showcase
 from export.demo.checkpoint import check_out, write_checkpoint
-from export.demo.curve import draw
+from export.demo.curve import draw, measures
 from export.demo.fit import Log, Plan, fit, load_state, rate
 from export.demo.network import HearingTower, JointModel, SeeingTower, Sizes
 from export.demo.optim import Muon, optimisers, orthogonalise
@@ -20,7 +20,7 @@ from export.demo.questions import Question, answer_class
 from export.demo.score import by_type, mean_accuracy
 from export.demo.tokenizer import train_tokenizer
 from export.demo.towers import HELD_OUT
-from export.demo.train import REFERENCE_HOURS, Schedule, kept_schedule
+from export.demo.train import REFERENCE_HOURS, Run, Schedule, ablate, kept_schedule
 
 
 class Stop(Exception):
@@ -118,6 +118,20 @@ def test_a_schedule_that_is_none(tmp_path):
             kept_schedule(tmp_path, Schedule())
 
 
+def test_only_a_finished_training_is_compared_with(tmp_path):
+    kept_schedule(tmp_path, Schedule())
+    with pytest.raises(ExportError, match="holds no finished training to compare with; run"):
+        ablate(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["schedule.json"]
+
+
+def test_the_pooled_connector_keeps_its_states_apart_and_shares_the_towers(tmp_path):
+    log = Log(tmp_path / "log.jsonl", told=lambda _: None)
+    run = Run(tmp_path, log, Sizes(pooled=True), Schedule())
+    names = [run.plan(name, 1).name for name in ("vision", "audio", "connector", "joint", "talk")]
+    assert names == ["vision", "audio", "pooled-connector", "pooled-joint", "pooled-talk"]
+
+
 def test_only_a_checkpoint_of_ours_is_ever_replaced(tmp_path):
     work, out = tmp_path / "work", tmp_path / "out"
     check_out(out, work)
@@ -184,6 +198,15 @@ def test_the_curve_is_drawn_from_the_log(tmp_path):
         log.write("joint", step=step, measured={"mean": mean, "color": mean})
     draw(tmp_path / "log.jsonl", tmp_path / "curve.svg")
     assert "<svg" in (tmp_path / "curve.svg").read_text()
+
+
+def test_steps_of_the_talk_stage_count_on_and_the_pooled_connector_stands_apart(tmp_path):
+    log = Log(tmp_path / "log.jsonl", told=lambda _: None)
+    log.write("joint", step=600, measured={"mean": 0.7})
+    log.write("talk", step=300, measured={"mean": 0.9})
+    log.write("pooled-joint", step=600, measured={"mean": 0.4})
+    assert measures(log.path) == [(600, {"mean": 0.7}), (900, {"mean": 0.9})]
+    assert measures(log.path, "pooled-") == [(600, {"mean": 0.4})]
 
 
 def test_a_log_without_a_curve(tmp_path):
