@@ -34,6 +34,10 @@ def add_parser(subparsers: Any) -> None:
     poster.add_argument("clip", type=Path, help="a clip with a questions.jsonl beside it")
     poster.add_argument("out", type=_drawing, help="the drawing, .png or .svg")
     poster.set_defaults(run=run_poster)
+    about = "count the right facts of captions in what `vl2 eval --json` printed"
+    facts = _verb(verbs, "facts", about, "facts scores.json")
+    facts.add_argument("scores", type=Path, help="what `vl2 eval --json` printed")
+    facts.set_defaults(run=run_facts)
     about = "draw the learning curve of a training log"
     curve = _verb(verbs, "curve", about, "curve demo-work/log.jsonl curve.svg")
     curve.add_argument("log", type=Path, help="log.jsonl of a work folder")
@@ -164,6 +168,15 @@ def run_poster(args: argparse.Namespace) -> int:
     from export.demo.poster import draw
 
     draw(args.bundle, args.clip, args.out)
+    return 0
+
+
+def run_facts(args: argparse.Namespace) -> int:
+    """Print the share of right facts, a type of caption a line."""
+    from export.demo.facts import report
+
+    for kind, share in report(args.scores).items():
+        sys.stdout.write(f"{kind}  {100 * share:.1f} % of facts right\n")
     return 0
 
 
