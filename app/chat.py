@@ -17,7 +17,7 @@ def talk(model: VideoLlama2, clip: ClipOptions, options: GenerateOptions) -> Non
 
     The clip is read and encoded for the first question; the later ones cost their own words.
     """
-    if world := known_world(model.config):
+    if world := known_world(model.config.name, model.config.card.world):
         say(world)
     messages: list[Message] = []
     told: tuple[str, ...] = ()

@@ -15,11 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.background import interruptible, still_working
+from app import CHILD_ARGUMENT
+from app.background import still_working
 from engines.command import INTERRUPTED, run_command
 from engines.version import VERSION
 
 if TYPE_CHECKING:
+    from app.inference import EngineSpec
     from engines.config import ClipOptions
     from engines.model import VideoLlama2
     from engines.sampling import GenerateOptions
@@ -28,6 +30,8 @@ Arguments = argparse.Namespace
 
 _TOP = """\
 examples:
+  vl2                       (opens the window)
+  vl2 open holiday.mp4
   vl2 ask holiday.mp4 "What happens in the video?"
   vl2 ask holiday.mp4 "What do you hear?" --sound only --range 1:05 1:20
   vl2 chat holiday.mp4
@@ -43,6 +47,8 @@ examples:
   vl2 ask clip.mp4 "What does it sound like?" --sound only --json
   vl2 ask film.mkv "Who enters the room?" --range 12:30 12:50 --frames 32
   vl2 ask photo.jpg "Describe the picture." --temperature 0.7 --top-p 0.9 --seed 3
+  vl2 ask clip.mp4 "What happens?" --receipt answer.json
+  vl2 ask --replay answer.json
 """
 _CHAT = """\
 Type a question and press Enter; Ctrl+C stops an answer, an empty line or Ctrl+D ends.
@@ -69,11 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal may not know every character
     # Pillow warns of oddities in a picture that it reads all the same.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    if (sys.argv[1:] if arguments is None else list(arguments)) == [CHILD_ARGUMENT]:
+        from app.engine_process import main as serve
+
+        serve()
     parser = build_parser()
     parsed = parser.parse_args(arguments)
-    if parsed.run is None:
-        parser.print_help()
-        return 0
     run: Callable[[Arguments], None] = parsed.run
     code = run_command("vl2", partial(run, parsed))
     if code == INTERRUPTED and still_working():
@@ -91,18 +98,39 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"vl2 {VERSION}")
-    parser.set_defaults(run=None)
+    parser.set_defaults(run=run_window)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     add = partial(commands.add_parser, formatter_class=argparse.RawDescriptionHelpFormatter)
 
+    window = add("open", help="open the window, as vl2 alone does; with a clip, if one is named")
+    window.add_argument("clip", metavar="CLIP", nargs="?", type=_clip_path, help=_CLIP_HELP)
+    window.set_defaults(run=run_window)
+
     ask = add("ask", help="ask one question about a clip", epilog=_ASK)
-    ask.add_argument("clip", metavar="CLIP", type=_clip_path, help=_CLIP_HELP)
-    ask.add_argument("question", metavar="QUESTION")
-    _add_model_options(ask)
+    needed = [
+        ask.add_argument("clip", metavar="CLIP", type=_clip_path, help=_CLIP_HELP),
+        ask.add_argument("question", metavar="QUESTION"),
+    ]
+    ask.add_argument("--json", action="store_true", help="print one JSON object when done")
+    _add_model_options(ask).add_argument(
+        "--engine-process",
+        action="store_true",
+        help="run the model in a process of its own, as the window does",
+    )
     _add_clip_options(ask)
     _add_answer_options(ask)
-    ask.add_argument("--json", action="store_true", help="print one JSON object when done")
-    ask.set_defaults(run=run_ask)
+    receipts = ask.add_argument_group("receipt")
+    receipts.add_argument(
+        "--receipt", metavar="FILE", type=Path, help="write what the answer depended on"
+    )
+    receipts.add_argument(
+        "--replay",
+        metavar="FILE",
+        type=Path,
+        action=_replay_action(needed),
+        help="give the answer of a receipt again; CLIP tells where the clip is now",
+    )
+    ask.set_defaults(run=run_ask, parser=ask)
 
     chat = add("chat", help="talk about a clip", epilog=_CHAT)
     chat.add_argument("clip", metavar="CLIP", type=_clip_path, help=_CLIP_HELP)
@@ -133,7 +161,16 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="examples:\n  vl2 bench\n  vl2 bench clip.mp4 --bundle MODEL.vl2 --runs 3",
     )
     bench.add_argument("clip", metavar="CLIP", type=Path, nargs="?", help="default: a demo clip")
-    _add_model_options(bench)
+    _add_model_options(bench).add_argument(
+        "--engine-process",
+        action="store_true",
+        help="measure what one waits for at the window: opening, first and second question",
+    )
+    bench.add_argument(
+        "--window",
+        action="store_true",
+        help="measure how long the window's thread is held, and by what",
+    )
     bench.add_argument(
         "--runs", metavar="N", type=positive, default=5, help="median of N (default 5)"
     )
@@ -141,10 +178,33 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+# Arguments of `vl2 ask` that a receipt holds.
+_IN_A_RECEIPT = (
+    *("question", "threads", "exact", "frames", "range", "sound", "audio_window", "pad"),
+    *("max_new_tokens", "temperature", "top_p", "top_k", "seed"),
+)
 _CLIP_HELP = "video, picture, animated GIF, sound file or folder of frames"
 
 
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
+def _replay_action(needed: Sequence[argparse.Action]) -> type[argparse.Action]:
+    class Replay(argparse.Action):
+        """Stores a receipt's file; what the receipt says need not be given beside it."""
+
+        def __call__(
+            self,
+            parser: argparse.ArgumentParser,
+            namespace: Arguments,
+            values: Any,
+            option_string: str | None = None,
+        ) -> None:
+            setattr(namespace, self.dest, values)
+            for argument in needed:
+                argument.required = False
+
+    return Replay
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("model")
     group.add_argument("--bundle", metavar="DIR", type=Path, help="default: the demo model")
     group.add_argument(
@@ -157,6 +217,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--exact", action="store_true", help="int4 layers with 32-bit activations: slower, closer"
     )
+    return group
 
 
 def _add_clip_options(parser: argparse.ArgumentParser) -> None:
@@ -218,23 +279,59 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def run_window(parsed: Arguments) -> None:
+    """`vl2` alone, and `vl2 open`."""
+    from app.window_main import run
+
+    run(getattr(parsed, "clip", None))
+
+
 def run_ask(parsed: Arguments) -> None:
     """`vl2 ask`."""
-    from app.terminal import coverage_line, known_world, print_answer, say, show, statistics
-    from engines.config import to_json
+    from app.ask import answer_here, answer_in_process
+    from app.receipt import (
+        Question,
+        answer_json,
+        check_same,
+        read_receipt,
+        replay,
+        write_receipt,
+    )
+    from app.terminal import coverage_line, known_world, say, show, statistics
     from engines.messages import clip_message
 
-    model = _load(parsed)
-    messages = [clip_message(clip_options(parsed), parsed.question)]
-    events = interruptible(model.generate(messages, generate_options(parsed)), model.stop)
-    result = print_answer(events, quiet=parsed.json)
-    for note in result.coverage.notes:
+    before = read_receipt(parsed.replay) if parsed.replay is not None else None
+    if before is None:
+        message = clip_message(clip_options(parsed), parsed.question)
+        question = Question(_spec(parsed), [message], generate_options(parsed))
+    else:
+        _refuse_beside_replay(parsed)
+        question = replay(before, parsed.bundle, parsed.clip, parsed.device)
+    answer = (answer_in_process if parsed.engine_process else answer_here)(question, parsed.json)
+    for note in answer.result.coverage.notes:
         say(note)
     if parsed.json:
-        show(json.dumps(_answer_json(to_json(result)), ensure_ascii=False))
-    for line in (known_world(model.config), coverage_line(result), statistics(result)):
+        show(json.dumps(answer_json(answer.result), ensure_ascii=False))
+    for line in (
+        known_world(answer.name, answer.world),
+        coverage_line(answer.result),
+        statistics(answer.result),
+    ):
         if line:
             say(line)
+    if parsed.receipt is not None:
+        write_receipt(parsed.receipt, answer.receipt)
+    if before is not None:
+        check_same(before, answer.result)
+
+
+def _refuse_beside_replay(parsed: Arguments) -> None:
+    """A receipt says how it was asked: what the command line says against it is not ignored."""
+    parser: argparse.ArgumentParser = parsed.parser
+    for name in _IN_A_RECEIPT:
+        if getattr(parsed, name) != parser.get_default(name):
+            option = "QUESTION" if name == "question" else f"--{name.replace('_', '-')}"
+            parser.error(f"{option} cannot be given with --replay: the receipt says it")
 
 
 def run_chat(parsed: Arguments) -> None:
@@ -267,13 +364,37 @@ def run_bench(parsed: Arguments) -> None:
     from engines.bench import bench
     from engines.config import ClipOptions
 
-    record = bench(
-        partial(_load, parsed, keep_encodings=False),
-        ClipOptions(parsed.clip or demo_clips() / "bounce.mp4"),
-        runs=parsed.runs,
-        tell=lambda done, total: say(f"run {done} of {total} …") if done < total else None,
-    )
+    def tell(done: int, total: int) -> None:
+        if done < total:
+            say(f"run {done} of {total} …")
+
+    clip = ClipOptions(parsed.clip or demo_clips() / "bounce.mp4")
+    if parsed.window:
+        record = _bench_window(parsed, clip.path, tell)
+    elif parsed.engine_process:
+        from app.process_bench import bench_process
+
+        record = bench_process(_spec(parsed), clip, parsed.runs, tell)
+    else:
+        load = partial(_load, parsed, keep_encodings=False)
+        record = bench(load, clip, runs=parsed.runs, tell=tell)
     show(json.dumps(record))
+
+
+def _bench_window(
+    parsed: Arguments, clip: Path, tell: Callable[[int, int], None]
+) -> dict[str, Any]:
+    from app.settings import Settings
+    from app.window_main import check_screen
+
+    check_screen()
+    from app.widgets.window_bench import bench_window
+
+    bundle = "" if parsed.bundle is None else str(parsed.bundle)
+    settings = Settings(
+        bundle=bundle, device=parsed.device, exact=parsed.exact, threads=parsed.threads
+    )
+    return bench_window(clip, settings, parsed.runs, tell)
 
 
 def clip_options(parsed: Arguments) -> "ClipOptions":
@@ -304,22 +425,13 @@ def generate_options(parsed: Arguments) -> "GenerateOptions":
     )
 
 
+def _spec(parsed: Arguments, keep_encodings: bool = True) -> "EngineSpec":
+    from app.inference import EngineSpec
+
+    return EngineSpec(parsed.bundle, parsed.device, parsed.exact, parsed.threads, keep_encodings)
+
+
 def _load(parsed: Arguments, keep_encodings: bool = True) -> "VideoLlama2":
-    import engines
-    from assets import demo_bundle
+    from app.ask import load
 
-    return engines.load(
-        parsed.bundle or demo_bundle(),
-        parsed.device,
-        parsed.exact,
-        parsed.threads,
-        keep_encodings=keep_encodings,
-    )
-
-
-def _answer_json(result: dict[str, Any]) -> dict[str, Any]:
-    """The result with its seconds rounded to what a clock can tell."""
-    timing = {
-        name: None if value is None else round(value, 4) for name, value in result["timing"].items()
-    }
-    return {**result, "timing": timing}
+    return load(_spec(parsed, keep_encodings))

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 
 from engines.command import printable
-from engines.config import BundleConfig
 from engines.events import Event, Progress, Result, TextPiece
 
 _STAGES = {
@@ -95,9 +94,9 @@ def statistics(result: Result) -> str:
     return "[" + " · ".join(parts) + "]"
 
 
-def known_world(config: BundleConfig) -> str:
-    """One line: what the model does not know, where its makers say so; the demo model does."""
-    return f"[{config.name}: {config.card.world}]" if config.card.world else ""
+def known_world(name: str, world: str) -> str:
+    """One line: what a bundle's model does not know, where its card says so; the demo's does."""
+    return f"[{name}: {world}]" if world else ""
 
 
 def coverage_line(result: Result) -> str:

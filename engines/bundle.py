@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import stat
+import threading
 import tokenize
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,6 +27,7 @@ from engines.errors import BundleError
 Tell = Callable[[int, int], None]
 
 MANIFEST = "manifest.json"
+EMBEDDINGS, EMBEDDING_SCALES = "embed_tokens.npy", "embed_scales.npy"
 # Files up to this size are hashed at every opening; larger ones once per (path, size, time).
 ALWAYS_HASHED_BYTES = 64 << 20
 # Between what a number of the manifest can sensibly lie: these, any other from 1 to LARGEST_VALUE.
@@ -76,6 +78,17 @@ def open_bundle(path: Path, tell: Tell | None = None) -> Bundle:
     Raises:
         BundleError: not a bundle, of another version, or a file is missing, unknown or damaged.
     """
+    bundle = read_bundle(path)
+    _check_contents(path, bundle.config, tell)
+    return bundle
+
+
+def read_bundle(path: Path) -> Bundle:
+    """A bundle by its manifest alone: the contents of its files are not looked at.
+
+    Raises:
+        BundleError: not a bundle, of another version, or it names or holds what it must not.
+    """
     if not path.is_dir():
         raise BundleError(
             f"There is no bundle at {path}; give a folder written by vl2-export, or leave --bundle"
@@ -85,31 +98,58 @@ def open_bundle(path: Path, tell: Tell | None = None) -> Bundle:
     config = parse_manifest(text, path / MANIFEST)
     _check_values(path, config)
     _check_names(path, config)
-    _check_contents(path, config, tell)
     return Bundle(path, hashlib.sha256(text).hexdigest(), config)
 
 
-def open_embeddings(bundle: Bundle) -> NDArray[Any]:
-    """The token embeddings (vocab, H), float16 or float32, memory-mapped.
+@dataclass(frozen=True)
+class Embeddings:
+    """Token embeddings, memory-mapped: `table` (vocab, H) and, where that is int8, a scale a row.
+
+    Attributes:
+        table: float32, float16 or int8.
+        scales: (vocab,) float32, or None.
+    """
+
+    table: NDArray[Any]
+    scales: NDArray[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def rows(self, ids: NDArray[np.int64]) -> NDArray[Any]:
+        """Token ids (n,) to embeddings (n, H) float32."""
+        found = np.asarray(self.table[ids], np.float32)
+        return found if self.scales is None else found * self.scales[ids, None]
+
+
+def open_embeddings(bundle: Bundle) -> Embeddings:
+    """The token embeddings of a bundle.
 
     Raises:
-        BundleError: the file is not such an array.
+        BundleError: a file is not such an array.
     """
-    path = bundle.path / "embed_tokens.npy"
     decoder = bundle.config.decoder
+    shape = decoder.vocab_size, decoder.hidden_size
+    table = _open_array(bundle.path / EMBEDDINGS, shape, ("float16", "float32", "int8"))
+    if table.dtype != np.int8:
+        return Embeddings(table)
+    scales = _open_array(bundle.path / EMBEDDING_SCALES, shape[:1], ("float32",))
+    return Embeddings(table, scales)
+
+
+def _open_array(path: Path, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> NDArray[Any]:
     try:
-        table: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
         raise BundleError(f"{path} is not a NumPy array; export the bundle again.") from error
-    if table.shape != (decoder.vocab_size, decoder.hidden_size) or table.dtype not in (
-        np.dtype(np.float16),
-        np.dtype(np.float32),
-    ):
+    # A plain array over the same mapping: a memmap makes every slice one of its own kind.
+    array: NDArray[Any] = np.asarray(mapped)
+    if array.shape != shape or array.dtype.name not in dtypes:
         raise BundleError(
-            f"{path} holds {table.dtype} {table.shape}, not what the manifest says; export the"
+            f"{path} holds {array.dtype} {array.shape}, not what the manifest says; export the"
             " bundle again."
         )
-    return table
+    return array
 
 
 def _read_manifest(path: Path) -> bytes:
@@ -165,7 +205,8 @@ def _check_names(path: Path, config: BundleConfig) -> None:
         )
     for name in config.files:
         # On Windows a backslash or a drive would leave the folder as well.
-        if name in ("", ".", "..", MANIFEST) or set(name) & set("/\\:\0"):
+        odd = set(name) & set("/\\:") or not name.isprintable()
+        if odd or name in ("", ".", "..", MANIFEST):
             raise BundleError(
                 f"The manifest of {path} names {name!r}, which is not a plain file name; do not"
                 " use this bundle."
@@ -268,7 +309,7 @@ def write_whole(path: Path, content: bytes) -> None:
     Its folder is made private: what stands there says something about the user's clips.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         temporary.write_bytes(content)
         temporary.replace(path)

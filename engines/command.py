@@ -18,6 +18,29 @@ def printable(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
+def sentence_of(error: Exception) -> str:
+    """What a user is told of an exception: one line, what happened and what to do next."""
+    if isinstance(error, Vl2Error):
+        sentence = str(error)
+    elif isinstance(error, MemoryError):
+        sentence = "There is not enough memory; use fewer frames or a smaller bundle."
+    elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        sentence = "The disk is full; free some space and run it again."
+    else:
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        sentence = (
+            f"Something unforeseen happened ({what}); run it again with VL2_TRACEBACK=1 and report"
+            " what it prints."
+        )
+    return " ".join(sentence.splitlines())
+
+
+def is_unforeseen(error: Exception) -> bool:
+    """True for what no one raised on purpose: a mistake in the program."""
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    return not (isinstance(error, Vl2Error | MemoryError) or full)
+
+
 def run_command(program: str, command: Callable[[], None]) -> int:
     """Run a command to its end.
 
@@ -31,8 +54,6 @@ def run_command(program: str, command: Callable[[], None]) -> int:
     try:
         command()
         sys.stdout.flush()
-    except Vl2Error as error:
-        return _fail(program, str(error))
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -40,22 +61,13 @@ def run_command(program: str, command: Callable[[], None]) -> int:
         # The reader (head, less) has gone; nothing more can be said to it, nor at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except MemoryError:
-        return _fail(program, "There is not enough memory; use fewer frames or a smaller bundle.")
     except Exception as error:  # the one catch-all: a user never meets a traceback
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return _fail(program, "The disk is full; free some space and run it again.")
-        if os.environ.get("VL2_TRACEBACK"):
+        if os.environ.get("VL2_TRACEBACK") and is_unforeseen(error):
             raise
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        return _fail(
-            program,
-            f"Something unforeseen happened ({what}); run it again with VL2_TRACEBACK=1 and report"
-            " what it prints.",
-        )
+        return _fail(program, sentence_of(error))
     return DONE
 
 
 def _fail(program: str, sentence: str) -> int:
-    print(f"{program}: {printable(' '.join(sentence.splitlines()))}", file=sys.stderr)
+    print(f"{program}: {printable(sentence)}", file=sys.stderr)
     return FAILED

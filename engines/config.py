@@ -6,9 +6,11 @@ type against the dataclasses below and refuses what it does not know how to read
 
 import dataclasses
 import json
+import os
 import types
 import typing
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -31,12 +33,23 @@ class SourceConfig:
 
 
 @dataclass(frozen=True)
+class CalibrationConfig:
+    """What GPTQ was calibrated on: conversations, tokens by kind, how much each kind counted."""
+
+    conversations: int
+    tokens: dict[str, int]
+    weights: str
+
+
+@dataclass(frozen=True)
 class QuantisationConfig:
-    """How the decoder's linear layers are stored."""
+    """How the decoder's linear layers are stored; `head` is the output matrix of an int4 bundle."""
 
     scheme: Literal["fp32", "fp16", "int4"]
     method: str
     group_size: int | None
+    head: str | None = None
+    calibration: CalibrationConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +175,42 @@ class VerificationRow:
 
 
 @dataclass(frozen=True)
+class AccuracyRow:
+    """How far one decoder graph is from the unrounded model, measured through the runtime.
+
+    Attributes:
+        graph: "decoder" or "decoder_exact".
+        perplexity: Of the recorded answers; `reference_perplexity` is the unrounded model's.
+        kl_divergence: From the unrounded model's next-token distribution, nats a token.
+        same_choice: Share of tokens where both have the same first choice, or the unrounded model
+            finds this one's choice as good.
+        same_answers: Share of questions answered as the unrounded model would.
+    """
+
+    graph: str
+    perplexity: float
+    reference_perplexity: float
+    kl_divergence: float
+    same_choice: float
+    same_answers: float
+
+
+@dataclass(frozen=True)
+class AccuracyConfig:
+    """What rounding costs, on the questions in `file` about the clips beside it.
+
+    `limits` are those it was published under; `accepted_loss` says that it was published outside.
+    """
+
+    file: str
+    questions: int
+    tokens: int
+    limits: dict[str, float]
+    rows: tuple[AccuracyRow, ...]
+    accepted_loss: bool = False
+
+
+@dataclass(frozen=True)
 class CardConfig:
     """What a person should know about the model."""
 
@@ -189,6 +238,7 @@ class BundleConfig:
     selftest: SelftestConfig
     verification: tuple[VerificationRow, ...]
     card: CardConfig = field(default_factory=CardConfig)
+    accuracy: AccuracyConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -226,7 +276,7 @@ class Coverage:
 T = TypeVar("T")
 
 
-class _Mismatch(ValueError):
+class Mismatch(ValueError):
     """A value that is not of the annotated type; the message says where and what."""
 
 
@@ -255,8 +305,8 @@ def parse_manifest(text: bytes, path: Path) -> BundleConfig:
             f"version {FORMAT_VERSION}; export it again with this version of vl2-export."
         )
     try:
-        config: BundleConfig = _convert(BundleConfig, data, "manifest")
-    except _Mismatch as error:
+        config = from_json(BundleConfig, data, "manifest")
+    except Mismatch as error:
         raise BundleError(
             f"The manifest {path} is damaged ({error}); export the bundle again."
         ) from error
@@ -264,31 +314,48 @@ def parse_manifest(text: bytes, path: Path) -> BundleConfig:
 
 
 def to_json(config: object) -> Any:
-    """The JSON form of a dataclass of this module (tuples become lists)."""
+    """The JSON form of plain dataclasses: tuples become lists, paths strings."""
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         return {f.name: to_json(getattr(config, f.name)) for f in dataclasses.fields(config)}
     if isinstance(config, dict):
         return {key: to_json(value) for key, value in config.items()}
     if isinstance(config, list | tuple):
         return [to_json(value) for value in config]
-    return config
+    return os.fspath(config) if isinstance(config, Path) else config
+
+
+def from_json(kind: type[T], value: Any, where: str) -> T:
+    """What `to_json` made of a dataclass, as that dataclass again.
+
+    Args:
+        kind: a dataclass of plain fields.
+        value: parsed JSON, not to be trusted.
+        where: what it is, for the message.
+
+    Raises:
+        Mismatch: a key is missing or unknown, or a value is of another type.
+    """
+    converted: T = _convert(kind, value, where)
+    return converted
 
 
 def _convert(annotation: Any, value: Any, where: str) -> Any:
-    """Turn parsed JSON into the annotated type, or raise `_Mismatch`."""
+    """Turn parsed JSON into the annotated type, or raise `Mismatch`."""
+    if annotation is Any:
+        return value
     if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
         return _convert_dataclass(annotation, value, where)
     origin = typing.get_origin(annotation)
     arguments = typing.get_args(annotation)
     if origin is Literal:
         if value not in arguments:
-            raise _Mismatch(f"{where} is {value!r}, not one of {', '.join(map(str, arguments))}")
+            raise Mismatch(f"{where} is {value!r}, not one of {', '.join(map(str, arguments))}")
         return value
     if origin in (types.UnionType, typing.Union):
         return _convert_union(arguments, value, where)
     if origin is dict:
         if not isinstance(value, dict):
-            raise _Mismatch(f"{where} is not an object")
+            raise Mismatch(f"{where} is not an object")
         return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if origin is tuple:
         return _convert_tuple(arguments, value, where)
@@ -297,19 +364,22 @@ def _convert(annotation: Any, value: Any, where: str) -> Any:
 
 def _convert_dataclass(annotation: type, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
-        raise _Mismatch(f"{where} is not an object")
-    hints = typing.get_type_hints(annotation)
+        raise Mismatch(f"{where} is not an object")
+    hints = _type_hints(annotation)
     known = {f.name: f for f in dataclasses.fields(annotation)}
     unknown = sorted(set(value) - set(known))
     if unknown:
-        raise _Mismatch(f"{where} has the unknown key {unknown[0]!r}")
+        raise Mismatch(f"{where} has the unknown key {unknown[0]!r}")
     found = {}
     for name, spec in known.items():
         if name in value:
             found[name] = _convert(hints[name], value[name], f"{where}.{name}")
         elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            raise _Mismatch(f"{where}.{name} is missing")
+            raise Mismatch(f"{where}.{name} is missing")
     return annotation(**found)
+
+
+_type_hints = lru_cache(typing.get_type_hints)  # Slow, and asked for every token of an answer.
 
 
 def _convert_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
@@ -320,18 +390,18 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
             continue
         try:
             return _convert(candidate, value, where)
-        except _Mismatch as error:
+        except Mismatch as error:
             mismatch = error
     raise mismatch
 
 
 def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
-    if not isinstance(value, list):
-        raise _Mismatch(f"{where} is not a list")
+    if not isinstance(value, list | tuple):
+        raise Mismatch(f"{where} is not a list")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if len(value) != len(arguments):
-        raise _Mismatch(f"{where} has {len(value)} items instead of {len(arguments)}")
+        raise Mismatch(f"{where} has {len(value)} items instead of {len(arguments)}")
     return tuple(
         _convert(kind, item, f"{where}[{i}]")
         for i, (kind, item) in enumerate(zip(arguments, value, strict=True))
@@ -340,7 +410,20 @@ def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
 
 def _convert_scalar(annotation: Any, value: Any, where: str) -> Any:
     if annotation is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise Mismatch(f"{where} is too large a number") from error
+    if annotation is Path and isinstance(value, str):
+        return _path(value, where)
     if not isinstance(value, annotation) or (annotation is not bool and isinstance(value, bool)):
-        raise _Mismatch(f"{where} is not {annotation.__name__}")
+        raise Mismatch(f"{where} is not {annotation.__name__}")
     return value
+
+
+def _path(value: str, where: str) -> Path:
+    try:
+        os.fsencode(value)  # JSON can spell halves of characters, which no file's name holds.
+    except UnicodeEncodeError as error:
+        raise Mismatch(f"{where} cannot be a file's name") from error
+    return Path(value)

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.audio import prepare_audio
-from engines.config import BundleConfig, ClipOptions, Coverage
+from engines.config import BundleConfig, ClipOptions, Coverage, VisionConfig
 from engines.encodings import Encoding
 from engines.errors import MediaError
 from engines.events import Progress
 from engines.media import MediaInfo, probe
 from engines.messages import Modal
-from engines.video import prepare_video
+from engines.video import PreparedVideo, video_steps
 
 Array = NDArray[Any]
 
@@ -122,8 +122,10 @@ def encode_steps(
     plan = plan_clip(info, options, encoders.config)
     # Everything of the clip first: what is wrong with it is said before a graph is opened.
     yield Progress("media", 0, 1)
+    seen = None
+    if plan.picture:
+        seen = yield from _read_frames(options, encoders.config.vision, seconds)
     started = time.perf_counter()
-    seen = prepare_video(options, encoders.config.vision) if plan.picture else None
     ears = encoders.config.audio if plan.sound else None
     heard = prepare_audio(options, ears) if ears is not None else None
     seconds.media_s += time.perf_counter() - started
@@ -143,6 +145,22 @@ def encode_steps(
         notes=tuple(dict.fromkeys(notes)),
     )
     return Encoding(key, plan.modal, visual, audio, coverage)
+
+
+def _read_frames(
+    options: ClipOptions, vision: VisionConfig, seconds: EncodeSeconds
+) -> Generator[Progress, None, PreparedVideo]:
+    steps = video_steps(options, vision)
+    while True:
+        started = time.perf_counter()
+        try:
+            done, total = next(steps)
+        except StopIteration as end:
+            prepared: PreparedVideo = end.value
+            return prepared
+        finally:
+            seconds.media_s += time.perf_counter() - started
+        yield Progress("media", done, total)
 
 
 def _encode_frames(

@@ -7,6 +7,10 @@
     ├── DeviceError      a device or an inference library is not there or failed
     ├── CheckpointError  a checkpoint is incomplete, malformed or not supported
     ├── ExportError      an export cannot start, cannot finish, or gave a wrong result
+    ├── StoreError       the history or the settings cannot be read or written
+    ├── EngineError      the engine process died, or a job in it failed
+    ├── ReceiptError     a receipt cannot be read, written, or answered again
+    ├── WindowError      the window cannot be opened
     └── Cancelled        the user stopped the work
 
 Every message is one sentence for a user: what happened, to which file, what to do next.
@@ -39,6 +43,22 @@ class CheckpointError(Vl2Error):
 
 class ExportError(Vl2Error):
     """An export cannot start, cannot finish, or gave a result outside its tolerance."""
+
+
+class StoreError(Vl2Error):
+    """The history or the settings cannot be read or written."""
+
+
+class EngineError(Vl2Error):
+    """The engine process died, or a job in it failed; the message is its sentence."""
+
+
+class ReceiptError(Vl2Error):
+    """A receipt cannot be read or written, or what it tells of is not there any more."""
+
+
+class WindowError(Vl2Error):
+    """The window cannot be opened: its library, or a screen, is not there."""
 
 
 class Cancelled(Vl2Error):

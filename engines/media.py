@@ -103,7 +103,7 @@ def probe(path: Path) -> MediaInfo:
     """
     source = _classify(path)
     if source == "container":
-        return _probe_container(path)
+        return _probe_container(path, file_stamp(path))
     frame = next(read_frames(path, [0]))
     height, width = frame.rgb.shape[:2]
     still = source == "image"
@@ -124,7 +124,9 @@ def probe(path: Path) -> MediaInfo:
     )
 
 
-def _probe_container(path: Path) -> MediaInfo:
+@lru_cache(maxsize=16)
+def _probe_container(path: Path, stamp: tuple[int, int, int]) -> MediaInfo:
+    """Its size is known from a frame; `stamp` makes a changed file another cache key."""
     index = read_index(path)
     track, sound = index.pictures, index.sound
     width = height = rotation = 0
@@ -164,6 +166,13 @@ def clip_hash(path: Path) -> str:
         for frame in folder_frames(path):
             digest.update(shown(Path(frame.name)).encode() + b"\0" + clip_hash(frame).encode())
         return digest.hexdigest()
+    return _file_hash(path, file_stamp(path))
+
+
+@lru_cache(maxsize=256)
+def _file_hash(path: Path, stamp: tuple[int, int, int]) -> str:
+    """Every question about a clip asks for it; `stamp` makes a changed file another cache key."""
+    digest = hashlib.sha256()
     with open_regular(path) as file:
         size = file.seek(0, 2)
         file.seek(0)

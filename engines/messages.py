@@ -6,10 +6,9 @@ Knows texts and options; no file is opened here.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from engines.config import ClipOptions
+from engines.config import ClipOptions, Mismatch, from_json
 from engines.errors import PromptError
 
 Modal = Literal["image", "video", "audio"]
@@ -61,6 +60,8 @@ def parse_messages(messages: Sequence[Message]) -> Conversation:
     clip: Mapping[str, Any] | None = None
     modal: Modal | None = None
     for message in messages:
+        if not isinstance(message, Mapping):
+            raise PromptError("A message must be an object with a role and a content.")
         role, content = message.get("role"), message.get("content")
         if role not in _ROLES:
             raise PromptError(f"A message has the role {role!r}; use system, user or assistant.")
@@ -93,7 +94,7 @@ def clip_options(part: Mapping[str, Any]) -> ClipOptions:
     """What a message's clip part asks for; the sound alone where its type is "audio".
 
     Raises:
-        PromptError: an option that is not a field of `ClipOptions`.
+        PromptError: an option that is not a field of `ClipOptions`, or is of another type.
     """
     fields = {name: value for name, value in part.items() if name != "type"}
     unknown = sorted(set(fields) - _CLIP_FIELDS)
@@ -101,10 +102,12 @@ def clip_options(part: Mapping[str, Any]) -> ClipOptions:
         raise PromptError(
             f"A clip has no option {unknown[0]!r}; use {', '.join(sorted(_CLIP_FIELDS))}."
         )
-    fields["path"] = Path(fields["path"])
     if part["type"] == "audio":
         fields.setdefault("sound", "only")
-    return ClipOptions(**fields)
+    try:
+        return from_json(ClipOptions, fields, "clip")
+    except Mismatch as error:
+        raise PromptError(f"A clip cannot be asked for like this: {error}.") from error
 
 
 def _leading_placeholder(content: str) -> tuple[Modal | None, str]:

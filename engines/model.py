@@ -113,7 +113,7 @@ class VideoLlama2(Stages):
 
     def generate(
         self, messages: Sequence[Message], options: GenerateOptions | None = None
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Answers the last question of a conversation.
 
         Args:
@@ -167,8 +167,11 @@ class VideoLlama2(Stages):
             bundle=self.bundle.id,
         )
 
-    def begin(self, clip: ClipOptions) -> Iterator[Progress]:
+    def begin(self, clip: ClipOptions) -> Generator[Progress, None, Encoding]:
         """Encodes a clip and reads it into the cache, while the user still writes the question.
+
+        Returns:
+            What the encoders made of it.
 
         Raises:
             MediaError: the clip cannot be read or lacks what was asked for.
@@ -188,6 +191,35 @@ class VideoLlama2(Stages):
         for step in prefill(decoder, cache, start):
             self.counters.positions_prefilled += step.computed
             yield Progress("prefill", step.done, step.total)
+        return encoding
+
+    def answer_logits(self, messages: Sequence[Message], answer_ids: Sequence[int]) -> Array:
+        """Logits (n, vocab) float32 from which each token of a given answer (n,) is chosen.
+
+        Raises:
+            PromptError: the conversation cannot be put to the model, or is too long.
+            MediaError: the clip cannot be read or lacks what was asked for.
+        """
+        self.sessions.resume()
+        conversation = parse_messages(messages)
+        encoding = None
+        if conversation.clip is not None:
+            encoding = drain(self._encode(clip_options(conversation.clip), EncodeSeconds()))
+        prompt = self._token_prompt(conversation, encoding)
+        context = self.config.decoder.max_position_embeddings
+        check_length(len(prompt.keys), len(answer_ids), context)
+        decoder, cache = self._open_decoder()
+        found: list[Array] = []
+
+        def given(logits: Array, ids: Sequence[int]) -> int:
+            found.append(logits.copy())
+            return answer_ids[len(ids)]
+
+        for _ in generate_steps(
+            decoder, cache, prompt, self.embed, given, (), max_new_tokens=len(answer_ids)
+        ):
+            pass
+        return np.stack(found)
 
     def open_graphs(self) -> Iterator[Progress]:
         """Opens every graph that a question may need, unless it is open."""

@@ -7,6 +7,7 @@ else.
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import jinja2
@@ -72,7 +73,7 @@ def prompt_ids(
 
 def _apply_template(messages: list[dict[str, str]], config: PromptConfig) -> str:
     try:
-        template = _environment().from_string(config.chat_template)
+        template = _compiled(config.chat_template)
     except jinja2.TemplateError as error:
         raise BundleError(
             f"The bundle's chat template is broken ({error}); export the bundle again."
@@ -81,7 +82,10 @@ def _apply_template(messages: list[dict[str, str]], config: PromptConfig) -> str
     size = 0
     try:
         stream = template.generate(
-            messages=messages, add_generation_prompt=True, **config.special_tokens
+            messages=messages,
+            add_generation_prompt=True,
+            range=_bounded_range(),
+            **config.special_tokens,
         )
         for piece in stream:
             size += len(piece)
@@ -96,6 +100,12 @@ def _apply_template(messages: list[dict[str, str]], config: PromptConfig) -> str
             f"The model's chat template does not take this conversation ({error}); start a new one."
         ) from error
     return "".join(pieces)
+
+
+@lru_cache(maxsize=4)
+def _compiled(source: str) -> jinja2.Template:
+    """Compiling takes longer than a follow-up question's few tokens do."""
+    return _environment().from_string(source)
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
@@ -122,7 +132,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _strftime_now
-    environment.globals["range"] = _bounded_range()
+    del environment.globals["range"]  # each rendering brings its own, which counts
     return environment
 
 

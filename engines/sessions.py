@@ -46,6 +46,11 @@ class Sessions:
                     f"The bundle {self._bundle.path} has no {graph} graph; use another bundle."
                 )
             path = self._bundle.graph_path(graph)
+            if not path.is_file():
+                raise BundleError(
+                    f"The bundle {self._bundle.path} was moved or deleted while it was in use; put"
+                    " it back or load another one."
+                )
             session = open_session(path, self._device, self._threads)
             _check(session, declared)
             self._open[graph] = session

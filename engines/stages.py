@@ -50,6 +50,7 @@ class Stages:
         self.config: BundleConfig = bundle.config
         self.sessions = sessions
         self.counters = Counters()
+        # As a plain array: a memmap's own bookkeeping costs more than the row of one token.
         self._embeddings = open_embeddings(bundle)
 
     def prepare_video(self, path: Path | str, **options: Any) -> Array:
@@ -109,7 +110,7 @@ class Stages:
         """Token ids (n,) ≥ 0 → embeddings (n, H) float32; ValueError outside the vocabulary."""
         if ids.size and (ids.min() < 0 or ids.max() >= len(self._embeddings)):
             raise ValueError("token ids outside the vocabulary")
-        return np.asarray(self._embeddings[ids], np.float32)
+        return self._embeddings.rows(ids)
 
     def open_encoders(self, picture: bool, sound: bool) -> Iterator[Progress]:
         """Opens the graphs that a clip needs, unless they are open."""

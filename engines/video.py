@@ -1,6 +1,6 @@
 """From a clip's pictures to what the vision tower takes: which frames, and their pixels."""
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from math import ceil
 
@@ -11,6 +11,7 @@ from PIL import Image
 from engines import media
 from engines.config import ClipOptions, PreprocessConfig, VisionConfig
 from engines.errors import MediaError
+from engines.generate import drain
 from engines.media_file import shown
 from engines.timeline import Timeline, check_range
 
@@ -35,10 +36,50 @@ class PreparedVideo:
 
 
 def prepare_video(options: ClipOptions, vision: VisionConfig) -> PreparedVideo:
+    """`video_steps` in one go."""
+    return drain(video_steps(options, vision))
+
+
+def video_steps(
+    options: ClipOptions, vision: VisionConfig
+) -> Generator[tuple[int, int], None, PreparedVideo]:
     """Sample a clip's frames and make pixel values of them, one frame in memory at a time.
 
     A still picture is repeated to the number of frames, as upstream does; fewer frames than the
     connector takes are repeated to its least number.
+
+    Yields:
+        Different frames done, and how many there are.
+
+    Raises:
+        MediaError: the clip cannot be read, has no pictures, or the range or the number of frames
+            is not possible.
+    """
+    chosen, notes = clip_frames(options, vision)
+    unique, position = np.unique(chosen, return_inverse=True)
+    rows = np.sort(np.resize(position, max(len(chosen), vision.min_frames)))
+    side = output_side(vision.preprocess)
+    pixel_values = np.empty((len(rows), 3, side, side), np.float32)
+    times, damaged = [], 0
+    for number, frame in enumerate(media.read_frames(options.path, unique.tolist())):
+        pixel_values[rows == number] = preprocess_frame(
+            frame.rgb, vision.preprocess, pad=options.pad
+        )
+        times.append(frame.time_s)
+        damaged += not frame.exact
+        yield number + 1, len(unique)
+    if damaged:
+        notes += (
+            f"{damaged} of the {len(unique)} frames could not be decoded whole; the nearest "
+            "pictures stand for them.",
+        )
+    return PreparedVideo(pixel_values, tuple(times[row] for row in rows), notes)
+
+
+def clip_frames(
+    options: ClipOptions, vision: VisionConfig
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Which frames of a clip the model gets, indices (count,), and notes; see `choose_frames`.
 
     Raises:
         MediaError: the clip cannot be read, has no pictures, or the range or the number of frames
@@ -49,25 +90,7 @@ def prepare_video(options: ClipOptions, vision: VisionConfig) -> PreparedVideo:
         raise MediaError(
             f"{count} frames of {shown(options.path)} cannot be taken; ask for 1 to {MAX_FRAMES}."
         )
-    timeline = media.read_timeline(options.path)
-    chosen, notes = choose_frames(options, timeline, count)
-    unique, position = np.unique(chosen, return_inverse=True)
-    rows = np.sort(np.resize(position, max(count, vision.min_frames)))
-    side = output_side(vision.preprocess)
-    pixel_values = np.empty((len(rows), 3, side, side), np.float32)
-    times, damaged = [], 0
-    for number, frame in enumerate(media.read_frames(options.path, unique.tolist())):
-        pixel_values[rows == number] = preprocess_frame(
-            frame.rgb, vision.preprocess, pad=options.pad
-        )
-        times.append(frame.time_s)
-        damaged += not frame.exact
-    if damaged:
-        notes += (
-            f"{damaged} of the {len(unique)} frames could not be decoded whole; the nearest "
-            "pictures stand for them.",
-        )
-    return PreparedVideo(pixel_values, tuple(times[row] for row in rows), notes)
+    return choose_frames(options, media.read_timeline(options.path), count)
 
 
 def frame_indices(count: int, num_frames: int) -> NDArray[np.int64]:

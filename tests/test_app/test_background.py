@@ -9,6 +9,7 @@ import pytest
 from app import background
 from app.background import interruptible, still_working
 from app.cli import main
+from assets import demo_clips
 from engines.errors import MediaError
 from engines.events import Progress
 
@@ -105,8 +106,8 @@ def test_ctrl_c_ends_vl2_ask_with_130(
             called.wait()
 
     timer = threading.Timer(0.1, _thread.interrupt_main)
-    monkeypatch.setattr("app.cli._load", lambda _: Model())
-    assert main(["ask", "a.mp4", "What?"]) == 130
+    monkeypatch.setattr("app.ask.load", lambda _: Model())
+    assert main(["ask", str(demo_clips() / "count.mp4"), "What?"]) == 130
     timer.join()
     assert capsys.readouterr().err.endswith("\nvl2: interrupted\n")
     assert called.is_set()

@@ -1,6 +1,7 @@
 """The `vl2` command as a user meets it, on the bundled demo model."""
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -50,9 +51,21 @@ def fails(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     return lines[0]
 
 
-def test_help_is_printed_without_arguments(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 0
-    assert "vl2 ask holiday.mp4" in capsys.readouterr().out
+def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--help"])
+    assert exit_.value.code == 0
+    out = capsys.readouterr().out
+    assert "vl2 open holiday.mp4" in out
+    assert "vl2 ask holiday.mp4" in out
+
+
+@pytest.mark.parametrize("arguments", [[], ["open"], ["open", "a.mp4"]])
+def test_without_the_windows_library_one_sentence_says_so(
+    arguments: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert "vl2[desktop]" in fails(capfd, *arguments)
 
 
 @pytest.mark.parametrize(

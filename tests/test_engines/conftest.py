@@ -328,7 +328,8 @@ class FakeMedia:
     def clip_hash(self, path: Path) -> str:
         return hashlib.sha256(path.name.encode()).hexdigest()
 
-    def prepare_video(self, options: ClipOptions, vision: Any) -> Any:
+    def video_steps(self, options: ClipOptions, vision: Any) -> Any:
+        yield 1, 1
         self.read.append(f"pictures of {options.path.name}")
         count = 1 if options.path.suffix == ".png" else options.num_frames or vision.num_frames
         seed = int(self.clip_hash(options.path)[:8], 16)
@@ -355,7 +356,7 @@ def fake_media(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeMedia]:
     """Clips without files: film.mp4, silent.mov, photo.png, noise.wav, whatever the stem."""
     media = FakeMedia()
     monkeypatch.setattr("engines.encode.probe", media.probe)
-    monkeypatch.setattr("engines.encode.prepare_video", media.prepare_video)
+    monkeypatch.setattr("engines.encode.video_steps", media.video_steps)
     monkeypatch.setattr("engines.encode.prepare_audio", media.prepare_audio)
     monkeypatch.setattr("engines.media.probe", media.probe)
     monkeypatch.setattr("engines.media.clip_hash", media.clip_hash)

@@ -28,7 +28,7 @@ def test_a_whole_bundle_opens(tiny_bundle: Path) -> None:
     assert bundle.config.decoder.vocab_size == 263
     assert bundle.id == file_sha256(tiny_bundle / "manifest.json")
     assert bundle.graph_path("decoder") == tiny_bundle / "decoder.onnx"
-    assert open_embeddings(bundle).dtype == np.float16
+    assert open_embeddings(bundle).table.dtype == np.float16
 
 
 def test_no_folder(tmp_path: Path) -> None:

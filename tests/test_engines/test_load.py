@@ -1,11 +1,13 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import engines
-from engines.errors import DeviceError
+from engines.errors import BundleError, DeviceError
 
 HEAVY = ("onnxruntime", "torch", "onnx", "transformers", "PySide6")
 
@@ -32,3 +34,13 @@ def test_loading_imports_no_inference_library_and_goes_offline_first(tiny_bundle
 def test_a_number_of_threads_that_cannot_be(tiny_bundle: Path, threads: int) -> None:
     with pytest.raises(DeviceError, match=f"{threads} threads cannot be used"):
         engines.load(tiny_bundle, threads=threads, keep_encodings=False)
+
+
+def test_a_bundle_deleted_in_use_is_one_sentence(
+    own_bundle: tuple[Path, dict[str, object]],
+) -> None:
+    folder, _ = own_bundle
+    model = engines.load(folder, keep_encodings=False)
+    shutil.rmtree(folder)
+    with pytest.raises(BundleError, match="moved or deleted while it was in use"):
+        model.next_logits(model.embed(np.array([1, 2]))[None])

@@ -234,3 +234,9 @@ def test_damaged_frames_are_told(tmp_path: Path) -> None:
     prepared = video.prepare_video(ClipOptions(path, num_frames=50), vision(CLIP))
     assert len(prepared.notes) == 1
     assert "of the 50 frames could not be decoded whole" in prepared.notes[0]
+
+
+def test_frames_are_told_one_by_one() -> None:
+    steps = list(video.video_steps(options("testsrc.mp4", num_frames=3), vision(CLIP)))
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+    assert list(video.video_steps(options("test.png"), vision(CLIP))) == [(1, 1)]
