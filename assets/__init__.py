@@ -1,4 +1,4 @@
-"""Data that ships with the program: the demo bundle and its clips."""
+"""Data that ships with the program: the demo bundle and its clips, texts to calibrate with."""
 
 from pathlib import Path
 
@@ -11,3 +11,8 @@ def demo_bundle() -> Path:
 def demo_clips() -> Path:
     """The folder of the bundled clips and their questions.jsonl."""
     return Path(__file__).parent / "clips"
+
+
+def calibration_texts() -> Path:
+    """The conversations about nothing seen or heard that quantising is calibrated with."""
+    return Path(__file__).parent / "calibration" / "texts.jsonl"

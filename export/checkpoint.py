@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from engines.errors import CheckpointError
 from export.model_config import ModelConfig, audio_file, read_config
 from export.reference.audio_tower import AudioTower, build_audio_projector
-from export.reference.decoder import DecoderLayer
+from export.reference.decoder import DecoderLayer, Expert
 from export.reference.projector import SAMPLERS, ProjectorConfig, build_projector
 from export.reference.vision_tower import VisionTower
 from export.tensors import TensorFolder, checked, read_json, read_pickle, weight_files
@@ -28,6 +28,8 @@ TOWER_FOLDER_PREFIXES = ("vision_model.", "")
 PROJECTOR_PREFIX = "model.mm_projector."
 AUDIO_PREFIX = "model.audio_tower."
 AUDIO_PROJECTOR_PREFIX = "model.mm_projector_a."
+# Of a Mixtral layer, in front of an expert's number.
+EXPERTS = "block_sparse_moe.experts."
 HASH_CHUNK = 1 << 22
 
 Source = Callable[[str, tuple[int, ...]], Tensor]
@@ -108,11 +110,21 @@ class Checkpoint:
         )
         return SoundEncoder(load(lambda: AudioTower(sound.tower), self._audio_source()), projector)
 
-    def decoder_layer(self, index: int) -> DecoderLayer:
-        """Read one decoder layer."""
+    def decoder_layer(self, index: int, experts: bool = True) -> DecoderLayer:
+        """Read one decoder layer; without its experts they stay on torch's meta device."""
         prefix = f"model.layers.{index}."
         return load(
             lambda: DecoderLayer(self.config.decoder),
+            lambda name, shape: self.tensors.get(prefix + name, shape),
+            leave_out=None if experts else EXPERTS,
+        )
+
+    def expert(self, index: int, number: int) -> Expert:
+        """Read one expert of a Mixtral layer."""
+        decoder = self.config.decoder
+        prefix = f"model.layers.{index}.{EXPERTS}{number}."
+        return load(
+            lambda: Expert(decoder.hidden_size, decoder.intermediate_size),
             lambda name, shape: self.tensors.get(prefix + name, shape),
         )
 
@@ -123,6 +135,16 @@ class Checkpoint:
     def lm_head(self) -> Tensor:
         """Read the output matrix (vocab, H), float32, which may be the embeddings again."""
         return self._vocabulary_matrix(self._head_name).float()
+
+    def head(self) -> nn.Linear:
+        """Read the output matrix as a linear layer."""
+        head = nn.Linear(1, 1, bias=False, device="meta")
+        head.weight = nn.Parameter(self.lm_head(), requires_grad=False)
+        return head
+
+    def expert_bytes(self) -> int:
+        """Return the size of one expert in float32."""
+        return 4 * 3 * self.config.decoder.hidden_size * self.config.decoder.intermediate_size
 
     def check_decoder(self) -> None:
         """Look every tensor of the decoder up, so that a gap is found before hours of work.
@@ -204,11 +226,19 @@ class Checkpoint:
         return read_pickle(path) if path else {}
 
 
-def load(build: Callable[[], M], source: Source) -> M:
-    """Make a module and fill every parameter of it, in float32, from a source of tensors."""
+def load(build: Callable[[], M], source: Source, leave_out: str | None = None) -> M:
+    """Make a module and fill every parameter of it, in float32, from a source of tensors.
+
+    Parameters whose names begin with `leave_out` stay on torch's meta device.
+    """
     with torch.device("meta"):
         module = build()
-    state = {name: source(name, tuple(t.shape)).float() for name, t in module.state_dict().items()}
+    state = {
+        name: tensor
+        if leave_out and name.startswith(leave_out)
+        else source(name, tuple(tensor.shape)).float()
+        for name, tensor in module.state_dict().items()
+    }
     module.load_state_dict(state, assign=True)
     return module.eval().requires_grad_(False)
 

@@ -7,9 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from engines.command import run_command
 from engines.errors import ExportError
+
+if TYPE_CHECKING:
+    from export.plan import ExportOptions
 
 PROGRAM = "vl2-export"
 EXPORT_HELP = """\
@@ -45,6 +49,29 @@ def _export(arguments: list[str]) -> int:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="BUNDLE", help="default: ./CHECKPOINT-SCHEME.vl2"
     )
+    _add_scheme_arguments(parser)
+    _add_quantising_arguments(parser)
+    parser.add_argument(
+        "--tensorrt-graph",
+        action="store_true",
+        help="also write the decoder in standard operators, for TensorRT",
+    )
+    parser.add_argument("--force", action="store_true", help="replace an existing bundle")
+    args = parser.parse_args(arguments)
+
+    def work() -> None:
+        # torch and onnx take seconds to import: not for --help, and not for wrong usage.
+        from export.build import export_bundle
+        from export.plan import default_target
+
+        options = _options(args)
+        target = args.output or default_target(args.checkpoint, options.scheme)
+        export_bundle(args.checkpoint, target, options)
+
+    return run_command(PROGRAM, work)
+
+
+def _add_scheme_arguments(parser: argparse.ArgumentParser) -> None:
     scheme = parser.add_mutually_exclusive_group()
     for name, text in (
         ("int4", "round the decoder to 4 bits, the rest to 16 (default)"),
@@ -54,30 +81,98 @@ def _export(arguments: list[str]) -> int:
         scheme.add_argument(f"--{name}", dest="scheme", action="store_const", const=name, help=text)
     parser.add_argument(
         "--group",
-        type=int,
+        type=_group,
         metavar="N",
-        help="weights that share a scale; default: the largest of 128, 64, 32, 16 that fits",
+        help="weights that share a scale; default: the largest of 128, 64, 32, 16 that fits;"
+        " -1: a whole row",
     )
     parser.add_argument(
-        "--tensorrt-graph",
-        action="store_true",
-        help="also write the decoder in standard operators, for TensorRT",
+        "--head", choices=("int4", "int8", "fp16"), help="the output matrix of int4 (int8)"
     )
-    parser.add_argument("--force", action="store_true", help="replace an existing bundle")
-    args = parser.parse_args(arguments)
-    if args.group is not None and args.group < 1:
-        parser.error("--group must be above zero")
+    parser.add_argument(
+        "--embeddings", type=int, choices=(8, 16), default=16, help="bits of the embeddings (16)"
+    )
 
-    def work() -> None:
-        # torch and onnx take seconds to import: not for --help, and not for wrong usage.
-        from export.build import export_bundle
-        from export.plan import ExportOptions, default_target
 
-        options = ExportOptions(args.scheme or "int4", args.group, args.tensorrt_graph, args.force)
-        target = args.output or default_target(args.checkpoint, options.scheme)
-        export_bundle(args.checkpoint, target, options)
+def _add_quantising_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where the 4 bits come from (default: GPTQ, made here)")
+    group.add_argument(
+        "--rtn", action="store_true", help="round to nearest: soon done, and less like the model"
+    )
+    group.add_argument(
+        "--gptq", type=Path, metavar="DIR", help="take a GPTQ checkpoint made by another program"
+    )
+    group.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FOLDER",
+        help="clips to calibrate with, perhaps with questions.jsonl; default: bundled ones",
+    )
+    group.add_argument(
+        "--calibration-tokens", type=_positive, metavar="N", help="how many are enough (32768)"
+    )
+    group.add_argument(
+        "--calibration-weights",
+        choices=("balanced", "equal"),
+        default="balanced",
+        help="balanced: picture and sound count no more than the text (default)",
+    )
+    group.add_argument(
+        "--keep-gptq", type=Path, metavar="DIR", help="leave the decoder as a GPTQ checkpoint too"
+    )
+    group.add_argument(
+        "--report", type=_drawing, metavar="FILE", help="draw what it cost: .html or .png"
+    )
+    group.add_argument(
+        "--accept-loss", action="store_true", help="publish a bundle outside the limits as well"
+    )
+    group.add_argument(
+        "--quantise-on", choices=("cpu", "cuda"), default="cpu", help="where torch computes (cpu)"
+    )
 
-    return run_command(PROGRAM, work)
+
+def _options(args: argparse.Namespace) -> "ExportOptions":
+    from export.calibrate import TOKENS
+    from export.plan import CalibrationOptions, ExportOptions
+
+    return ExportOptions(
+        scheme=args.scheme or "int4",
+        group=args.group,
+        tensorrt_graph=args.tensorrt_graph,
+        replace=args.force,
+        method="rtn" if args.rtn else None,
+        head=args.head,
+        embedding_bits=args.embeddings,
+        calibration=CalibrationOptions(
+            args.calibration, args.calibration_tokens or TOKENS, args.calibration_weights
+        ),
+        gptq=args.gptq,
+        keep_gptq=args.keep_gptq,
+        report=args.report,
+        accept_loss=args.accept_loss,
+        device=args.quantise_on,
+    )
+
+
+def _group(text: str) -> int:
+    number = int(text)
+    if number < 1 and number != -1:
+        raise argparse.ArgumentTypeError("must be above zero, or -1")
+    return number
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be above zero")
+    return number
+
+
+def _drawing(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in (".html", ".png"):
+        raise argparse.ArgumentTypeError("must end in .html or .png")
+    return path
 
 
 def _verify(arguments: list[str]) -> int:

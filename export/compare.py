@@ -9,8 +9,8 @@ from engines.backends.onnxruntime import DecoderSession, open_session
 from engines.config import VerificationRow
 from engines.errors import ExportError
 from export.graph.builder import Array
-from export.quantise import Scheme
 from export.reference.decoder import DecoderConfig
+from export.storage import Scheme
 
 # Largest |difference| allowed, as a share of the reference's largest |value|. The graphs of a
 # float32 bundle must be the reference; float16 rounds every product's operands to 11 bits. The

@@ -38,7 +38,7 @@ def check_target(target: Path, needed: int, replace: bool) -> None:
     free = shutil.disk_usage(parent).free
     if free < needed + SPARE_BYTES:
         raise ExportError(
-            f"The bundle needs {size(needed + SPARE_BYTES)} but {parent} has {size(free)} free;"
+            f"The export needs {size(needed + SPARE_BYTES)} but {parent} has {size(free)} free;"
             " free space or choose another place with -o."
         )
 

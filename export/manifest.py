@@ -1,7 +1,7 @@
 """The manifest of a bundle, from what the export knows (docs/bundle-format.md)."""
 
+import dataclasses
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from engines.bundle import MANIFEST, file_sha256
@@ -12,18 +12,15 @@ from engines.config import (
     DecoderConfig,
     FileConfig,
     GenerationConfig,
-    GraphConfig,
     PromptConfig,
     QuantisationConfig,
     SelftestConfig,
     SourceConfig,
-    VerificationRow,
     VisionConfig,
     to_json,
 )
 from export import PRODUCER
 from export.model_config import ModelConfig
-from export.plan import Plan
 from export.reference.projector import SAMPLERS
 
 SAMPLE_RATE, MEL_BINS = 16000, 128
@@ -83,43 +80,40 @@ def decoder_config(config: ModelConfig, eos: tuple[int, ...]) -> DecoderConfig:
     )
 
 
-def quantisation_config(plan: Plan) -> QuantisationConfig:
-    """Describe how the decoder's matrices are stored."""
-    return QuantisationConfig(plan.scheme, "rtn" if plan.scheme == "int4" else "none", plan.group)
-
-
-def write_manifest(
-    folder: Path,
+def bundle_config(
     config: ModelConfig,
     source: SourceConfig,
-    plan: Plan,
+    quantisation: QuantisationConfig,
     text_side: tuple[PromptConfig, GenerationConfig, tuple[int, ...]],
-    graphs: Mapping[str, GraphConfig],
-    checks: tuple[SelftestConfig, tuple[VerificationRow, ...]],
-) -> None:
-    """Hash every file of a finished folder and write its manifest."""
+) -> BundleConfig:
+    """Describe a bundle before there is one: without its graphs, files and measurements."""
     prompt, generation, eos = text_side
-    selftest, rows = checks
-    files = {
-        path.name: FileConfig(path.stat().st_size, file_sha256(path))
-        for path in sorted(folder.iterdir())
-    }
-    bundle = BundleConfig(
+    return BundleConfig(
         format_version=FORMAT_VERSION,
         name=config.name or source.checkpoint,
         created_by=PRODUCER,
         source=source,
-        quantisation=quantisation_config(plan),
+        quantisation=quantisation,
         vision=vision_config(config),
         audio=audio_config(config),
         decoder=decoder_config(config, eos),
         prompt=prompt,
         generation=generation,
-        graphs=dict(graphs),
-        files=files,
-        selftest=selftest,
-        verification=rows,
+        graphs={},
+        files={},
+        selftest=SelftestConfig("", {}),
+        verification=(),
         card=config.card,
     )
-    text = json.dumps(to_json(bundle), indent=1, ensure_ascii=False)
+
+
+def write_manifest(folder: Path, bundle: BundleConfig) -> None:
+    """Hash every file of a finished folder and write its manifest, in the place of an older one."""
+    files = {
+        path.name: FileConfig(path.stat().st_size, file_sha256(path))
+        for path in sorted(folder.iterdir())
+        if path.name != MANIFEST
+    }
+    data = to_json(dataclasses.replace(bundle, files=files))
+    text = json.dumps(data, indent=1, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

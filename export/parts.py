@@ -14,6 +14,7 @@ import torch
 from onnx import TensorProto
 from torch import Tensor, nn
 
+from engines.bundle import EMBEDDING_SCALES, EMBEDDINGS, Embeddings
 from engines.config import AudioConfig, GraphConfig, PromptConfig, VerificationRow
 from engines.errors import CheckpointError
 from engines.messages import Turn
@@ -37,7 +38,9 @@ from export.graph.vision_tower import write_vision_tower
 from export.manifest import vision_config
 from export.plan import Plan
 from export.progress import Progress
-from export.walk import WalkResult, walk_decoder
+from export.storage import Storage
+from export.walk import walk_decoder
+from quant.grid import round_to_nearest
 
 # Frames of the drawn clip; enough for any sampling in time, few enough for a large tower.
 VERIFY_FRAMES = 4
@@ -133,14 +136,35 @@ def _sound_encoder(shop: Workshop, fbank: Tensor) -> tuple[Path, Tensor]:
     return path, tokens
 
 
-def export_embeddings(
-    shop: Workshop, prompt: PromptConfig, tokenizer: tokenizers.Tokenizer, visual_tokens: Tensor
-) -> Tensor:
-    """Write the token embeddings; returns the verification prompt's (1, L, H)."""
-    dtype = torch.float32 if shop.plan.scheme == "fp32" else torch.float16
-    table = shop.checkpoint.embed_tokens().to(dtype)
-    np.save(shop.folder / "embed_tokens.npy", table.numpy())
+def export_embeddings(shop: Workshop, bits: int) -> Embeddings:
+    """Write the token embeddings; returns them as they are stored.
+
+    Args:
+        shop: What the steps share.
+        bits: 8 stores integers and one scale a row; else they are of the bundle's type.
+    """
+    table = shop.checkpoint.embed_tokens()
+    if bits == 8:
+        found = round_to_nearest(table, table.shape[1], bits)
+        scales = found.scales[:, 0].numpy()
+        stored = Embeddings(found.codes.numpy(), scales)
+        np.save(shop.folder / EMBEDDING_SCALES, scales)
+    else:
+        dtype = torch.float32 if shop.plan.scheme == "fp32" else torch.float16
+        stored = Embeddings(table.to(dtype).numpy())
+    np.save(shop.folder / EMBEDDINGS, stored.table)
     shop.progress.step("token embeddings", 4 * table.numel())
+    return stored
+
+
+def verification_prompt(
+    shop: Workshop,
+    prompt: PromptConfig,
+    tokenizer: tokenizers.Tokenizer,
+    embeddings: Embeddings,
+    visual_tokens: Tensor,
+) -> Tensor:
+    """Return a question about the drawn clip, as embeddings (1, L, H)."""
 
     def encode(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False).ids)
@@ -149,8 +173,8 @@ def export_embeddings(
     ids = prompt_ids(render_prompt(turns, "video", prompt), "video", encode)
     shop.selftest["input_ids"] = ids
     (at,) = np.flatnonzero(ids == PLACEHOLDER_IDS["video"])
-    # From the stored table, so that rounding it is no difference between the graph and torch.
-    words = table[torch.from_numpy(np.maximum(ids, 0))].float()
+    # As they are stored, so that rounding them is no difference between the graph and torch.
+    words = torch.from_numpy(embeddings.rows(np.maximum(ids, 0)))
     embeds = torch.cat([words[:at], visual_tokens, words[at + 1 :]])
     room = shop.checkpoint.config.decoder.max_position_embeddings
     if len(embeds) > room:
@@ -161,31 +185,31 @@ def export_embeddings(
     return embeds[None]
 
 
-def export_decoder(shop: Workshop, inputs_embeds: Tensor, tensorrt_graph: bool) -> None:
+def export_decoder(
+    shop: Workshop, storage: Storage, inputs_embeds: Tensor, tensorrt_graph: bool
+) -> None:
     """Export the decoder in every flavour that is wanted."""
-    int4 = shop.plan.scheme == "int4"
-    files = INT4_FILES if int4 else FLOAT_FILES
-    result = _write_decoders(shop, inputs_embeds, files, tensorrt_graph)
-    wanted, embeds = result.stored.numpy(), inputs_embeds.numpy()
-    config = shop.checkpoint.config.decoder
-    logits = {}
+    files = INT4_FILES if shop.plan.scheme == "int4" else FLOAT_FILES
+    wanted = _write_decoders(shop, storage, inputs_embeds, files, tensorrt_graph).numpy()
+    config, embeds = shop.checkpoint.config.decoder, inputs_embeds.numpy()
     for file in files:
-        name = graph_name(file)
-        logits[name], at = run_decoder(shop.folder / file, config, embeds)
-        shop.check(name, logits[name], wanted[at])
+        got, at = run_decoder(shop.folder / file, config, embeds)
+        shop.check(graph_name(file), got, wanted[at])
     if tensorrt_graph:
         got, at = run_tensorrt_decoder(shop.folder / TENSORRT_FILE, config, embeds)
         shop.check(graph_name(TENSORRT_FILE), got, wanted[at])
-    if int4:
-        shop.progress.say(_rounding_cost(result.original.numpy()[at], logits))
     shop.selftest["logits"] = wanted[-1]
 
 
 def _write_decoders(
-    shop: Workshop, inputs_embeds: Tensor, files: Mapping[str, int | None], tensorrt_graph: bool
-) -> WalkResult:
+    shop: Workshop,
+    storage: Storage,
+    inputs_embeds: Tensor,
+    files: Mapping[str, int | None],
+    tensorrt_graph: bool,
+) -> Tensor:
     """Write every flavour in one pass over the checkpoint."""
-    config, folder, plan = shop.checkpoint.config.decoder, shop.folder, shop.plan
+    config, folder = shop.checkpoint.config.decoder, shop.folder
     # The compiler takes int4 weights with 16-bit products only.
     forms = [("decoder", shop.cache, 23, ONNXRUNTIME, files)]
     if tensorrt_graph:
@@ -200,14 +224,12 @@ def _write_decoders(
         writers = [
             DecoderWriter(graph, config, form[3]) for graph, form in zip(graphs, forms, strict=True)
         ]
-        result = walk_decoder(
-            shop.checkpoint, plan.scheme, plan.group, writers, inputs_embeds, shop.progress
-        )
+        logits = walk_decoder(shop.checkpoint, storage, writers, inputs_embeds, shop.progress)
     for graph, form in zip(graphs, forms, strict=True):
         for file, level in form[4].items():
             graph.save(folder / file, level)
             shop.register(graph_name(file), graph, file)
-    return result
+    return logits
 
 
 def graph_name(file: str) -> str:
@@ -227,27 +249,6 @@ def _write_graph(shop: Workshop, name: str, write: Callable[[Graph], None]) -> P
 
 def _done(shop: Workshop, label: str, module: nn.Module) -> None:
     shop.progress.step(label, sum(p.nbytes for p in module.parameters()))
-
-
-def _rounding_cost(original: Array, logits: Mapping[str, Array]) -> str:
-    """Say what int4 changes: divergence of next-token probabilities from the checkpoint's own."""
-    parts = [
-        f"{name} {divergence(original, got):.4f} ({agreement(original, got):.0%} same first choice)"
-        for name, got in logits.items()
-    ]
-    return f"rounding costs, in nats of KL divergence per token: {', '.join(parts)}"
-
-
-def divergence(wanted: Array, got: Array) -> float:
-    """Return the mean KL divergence of softmax(got) from softmax(wanted), both (n, vocab)."""
-    p = torch.log_softmax(torch.from_numpy(wanted).double(), -1)
-    q = torch.log_softmax(torch.from_numpy(got).double(), -1)
-    return float((p.exp() * (p - q)).sum(-1).mean())
-
-
-def agreement(wanted: Array, got: Array) -> float:
-    """Return the share of rows with the same largest entry."""
-    return float((wanted.argmax(-1) == got.argmax(-1)).mean())
 
 
 def _storable(values: Array) -> Array:

@@ -1,16 +1,35 @@
 """What an export is going to do, decided and checked before the first weight is read."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engines.errors import ExportError
+from export.calibrate import TOKENS, TokenWeights
 from export.checkpoint import Checkpoint
-from export.quantise import HEAD_BITS, Scheme, choose_group
+from export.memory import FLOAT
+from export.quantise import layer_work
+from export.quantise_layer import QuantiseOptions
+from export.storage import HEAD_BITS, WHOLE_ROW, Head, Method, Scheme, choose_group
 
 # GroupQueryAttention with rotary positions takes no other width of a head.
 HEAD_DIM_STEP = 16
 FLOAT_BYTES = {"fp32": 4, "fp16": 2, "int4": 2}
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """What GPTQ learns the inputs of the matrices from.
+
+    Attributes:
+        folder: Clips and questions; None takes what is bundled.
+        tokens: How many are enough.
+        weights: How much tokens of different kinds count.
+    """
+
+    folder: Path | None = None
+    tokens: int = TOKENS
+    weights: TokenWeights = "balanced"
 
 
 @dataclass(frozen=True)
@@ -19,15 +38,33 @@ class ExportOptions:
 
     Attributes:
         scheme: How weights are stored.
-        group: Group size of int4; None takes the largest that fits.
+        group: Group size of int4; None takes the largest that fits, -1 is one scale a row.
         tensorrt_graph: Also write the decoder in standard operators.
         replace: Replace an existing bundle.
+        method: How int4 is found; None is GPTQ.
+        head: How the output matrix of int4 is stored; None is int8.
+        embedding_bits: 16, or 8 for one scale a row.
+        calibration: What GPTQ learns from.
+        gptq: A GPTQ checkpoint to take the decoder from.
+        keep_gptq: Where to leave the decoder as a GPTQ checkpoint.
+        report: Where to draw what quantising gave.
+        accept_loss: Publish a bundle that is outside the limits of accuracy.
+        device: Where quantising computes.
     """
 
     scheme: Scheme = "int4"
     group: int | None = None
     tensorrt_graph: bool = False
     replace: bool = False
+    method: Method | None = None
+    head: Head | None = None
+    embedding_bits: int = 16
+    calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
+    gptq: Path | None = None
+    keep_gptq: Path | None = None
+    report: Path | None = None
+    accept_loss: bool = False
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -35,14 +72,24 @@ class Plan:
     """Sizes and choices of an export.
 
     Attributes:
-        group: Group size, int4 only.
+        group: Group size in the graph, int4 only.
+        method: How int4 is found, or "none".
+        head: How the output matrix is stored, int4 only.
+        quantise: How GPTQ quantises, if it does.
+        calibration: On what.
         bundle_bytes: Disk space the bundle takes, about.
+        scratch_bytes: What quantising keeps on disk meanwhile.
         work: Bytes of the weights to go through, in float32: the unit of progress.
     """
 
     scheme: Scheme
     group: int | None
+    method: str
+    head: Head
+    quantise: QuantiseOptions | None
+    calibration: CalibrationOptions
     bundle_bytes: int
+    scratch_bytes: int
     work: int
 
 
@@ -59,17 +106,39 @@ def make_plan(checkpoint: Checkpoint, options: ExportOptions) -> Plan:
             f"{checkpoint.folder} has attention heads {config.head_dim} wide, but a graph needs a"
             f" multiple of {HEAD_DIM_STEP}; give a checkpoint with such heads."
         )
-    if options.group is not None and options.scheme != "int4":
-        raise ExportError("--group goes with --int4 alone; leave one of them out.")
+    _refuse_contradictions(options)
     if options.tensorrt_graph and len(set(config.windows)) > 1:
         raise ExportError(
             f"{checkpoint.folder} has layers with and without a sliding window, which the TensorRT"
             " graph cannot tell apart; leave out --tensorrt-graph."
         )
-    group = choose_group(config, options.group) if options.scheme == "int4" else None
+    int4 = options.scheme == "int4"
+    group = choose_group(config, options.group) if int4 else None
+    asked = WHOLE_ROW if options.group == WHOLE_ROW else group
     checkpoint.check_decoder()
-    bundle_bytes, work = _sizes(checkpoint, options.scheme, group, options.tensorrt_graph)
-    return Plan(options.scheme, group, bundle_bytes, work)
+    method = (options.method or "gptq") if int4 else "none"
+    head = options.head or "int8"
+    quantise = None
+    if method == "gptq" and options.gptq is None:
+        assert asked is not None
+        quantise = QuantiseOptions(asked, head, device=options.device)
+    bundle_bytes, work = _sizes(checkpoint, options, group)
+    scratch = 0
+    if quantise is not None:
+        work += layer_work(config) * config.num_hidden_layers
+        # Inputs, both streams twice while they are written, and the integers.
+        scratch = 5 * FLOAT * options.calibration.tokens * config.hidden_size + bundle_bytes
+    return Plan(
+        options.scheme,
+        group,
+        method,
+        head,
+        quantise,
+        options.calibration,
+        bundle_bytes,
+        scratch,
+        work,
+    )
 
 
 def default_target(folder: Path, scheme: Scheme) -> Path:
@@ -77,21 +146,51 @@ def default_target(folder: Path, scheme: Scheme) -> Path:
     return Path(f"{folder.resolve().name}-{scheme}.vl2")
 
 
-def _sizes(
-    checkpoint: Checkpoint, scheme: Scheme, group: int | None, tensorrt_graph: bool
-) -> tuple[int, int]:
-    plain = FLOAT_BYTES[scheme]
+def _refuse_contradictions(options: ExportOptions) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        ExportError: one would have no effect.
+    """
+    calibrated = {
+        "--calibration": options.calibration != CalibrationOptions(),
+        "--keep-gptq": options.keep_gptq is not None,
+        "--report": options.report is not None,
+    }
+    grouped = {"--group": options.group is not None}
+    int4_only = {
+        "--rtn": options.method == "rtn",
+        "--gptq": options.gptq is not None,
+        "--head": options.head is not None,
+        "--embeddings 8": options.embedding_bits != 16,
+        "--accept-loss": options.accept_loss,
+    }
+    rules = [
+        (options.scheme != "int4", "--int4", grouped | int4_only | calibrated),
+        (options.method == "rtn", "GPTQ", calibrated),
+        (options.gptq is not None, "GPTQ made here", grouped | calibrated),
+        (options.gptq is not None, "GPTQ made here", {"--rtn": options.method == "rtn"}),
+    ]
+    for applies, wanted, given in rules:
+        for name, present in given.items():
+            if applies and present:
+                raise ExportError(f"{name} goes with {wanted} alone; leave one of them out.")
+
+
+def _sizes(checkpoint: Checkpoint, options: ExportOptions, group: int | None) -> tuple[int, int]:
+    plain = FLOAT_BYTES[options.scheme]
     layer_bytes: float = plain
     head_bytes: float = plain
     if group is not None:
-        scale = 4 / group
-        layer_bytes, head_bytes = 0.5 + scale, HEAD_BITS / 8 + scale
+        scale, bits = 4 / group, HEAD_BITS.get(options.head or "int8")
+        layer_bytes = 0.5 + scale
+        head_bytes = bits / 8 + scale if bits else plain
     total, count = 0.0, 0
     for name, stored in checkpoint.tensors.stored.items():
         numbers = math.prod(stored.shape)
         count += numbers
         if name.startswith(("model.layers.", "lm_head.")):
-            times = 2 if tensorrt_graph else 1
+            times = 2 if options.tensorrt_graph else 1
             total += times * numbers * (head_bytes if name.startswith("lm") else layer_bytes)
         else:
             total += numbers * plain

@@ -1,84 +1,106 @@
-"""Which weights are stored how: the seam where another rounding method takes the place of RTN."""
+"""GPTQ over a decoder, layer by layer: no more than one layer is ever in memory.
 
-from typing import Literal
+Each layer is read from the checkpoint, quantised (`export.quantise_layer`) and left on disk with
+everything that is needed to go on (`export.quantise_state`).
+"""
 
-from torch import nn
+from functools import partial
 
-from engines.errors import ExportError
-from export.graph.decoder import Take
-from export.graph.layers import LinearWeight
+import torch
+
+from export.calibrate import Calibration
+from export.checkpoint import Checkpoint
+from export.gptq_checkpoint import gptq_tensors
+from export.progress import Progress
+from export.quantise_layer import (
+    LayerJob,
+    QuantiseOptions,
+    Streams,
+    matrix_row,
+    new_hessian,
+    not_finite,
+)
+from export.quantise_state import MatrixRow, QuantiseState
 from export.reference.decoder import DecoderConfig
-from quant.grid import Quantised, dequantise, round_to_nearest
+from export.storage import HEAD_BITS
+from export.streams import Stream
+from quant.gptq import Settings, quantise
 
-Scheme = Literal["fp32", "fp16", "int4"]
-
-GROUPS = (128, 64, 32, 16)
-# What MatMulNBits takes: larger groups than we choose ourselves may be asked for.
-ALLOWED_GROUPS = (*GROUPS, 256)
-# The output matrix decides every token and is read once per token: eight bits, not four.
-HEAD_BITS = 8
+# In the place of a layer's number.
+HEAD_LAYER = -1
+# How much longer a weight takes to quantise than to read, write and compare.
+QUANTISING_WORK = 20
 
 
-def choose_group(config: DecoderConfig, asked: int | None) -> int:
-    """Return the group size that divides the input of every decoder matrix.
+def quantise_decoder(
+    checkpoint: Checkpoint,
+    calibration: Calibration,
+    options: QuantiseOptions,
+    state: QuantiseState,
+    progress: Progress,
+) -> list[MatrixRow]:
+    """Quantise what is not finished yet; the tensors are left in `state`.
 
     Args:
-        config: The decoder.
-        asked: What the user wants; None takes the largest of 128, 64, 32 and 16 that fits.
+        checkpoint: Where the layers come from.
+        calibration: What goes through them; its inputs are used up.
+        options: How.
+        state: Where finished layers are, and go.
+        progress: Told of each layer, in bytes of float32 weights.
+
+    Returns:
+        A row for every matrix of the model.
 
     Raises:
-        ExportError: the asked one does not divide an input or has no kernel, or none divides.
+        CheckpointError: a tensor is missing, of a wrong shape, or not finite.
+        ExportError: the calibration's values overflow in a layer.
+        OSError: the disk is full or failed.
     """
-    inputs = matrix_inputs(config)
-    if asked and asked not in ALLOWED_GROUPS:
-        raise ExportError(
-            f"--group {asked} is none of {', '.join(map(str, sorted(ALLOWED_GROUPS)))}, the sizes"
-            " that can be run; leave --group out to take the largest that fits."
-        )
-    for group in (asked,) if asked else GROUPS:
-        odd = [name for name, width in inputs.items() if width % group]
-        if not odd:
-            return group
-    if asked:
-        raise ExportError(
-            f"--group {asked} does not divide the {inputs[odd[0]]} inputs of {odd[0]}; leave"
-            " --group out to take the largest that fits."
-        )
-    raise ExportError(
-        f"No group size of {GROUPS[-1]} or more divides the {inputs[odd[0]]} inputs of {odd[0]};"
-        " export this checkpoint with --fp16."
+    config = checkpoint.config.decoder
+    start = state.layers_done()
+    if start:
+        stored, original = state.load_streams()
+        progress.say(f"going on behind layer {start}, which an earlier run finished")
+    else:
+        stored, original = calibration.inputs_embeds.clone(), calibration.inputs_embeds
+    streams = Streams(
+        Stream(config, stored, calibration.lengths, options.device),
+        Stream(config, original, calibration.lengths, options.device),
+        calibration.weights,
     )
+    for i in range(config.num_hidden_layers):
+        layer = checkpoint.decoder_layer(i, experts=False) if i >= start else None
+        if layer is not None:
+            job = LayerJob(i, streams, options, partial(checkpoint.expert, i), state)
+            job.run(layer)
+            if not bool(torch.isfinite(streams.stored.x).all()):
+                raise not_finite(i, "its output")
+            state.save_streams(i + 1, streams.stored.x, streams.original.x)
+        progress.step(f"quantising layer {i + 1} of {config.num_hidden_layers}", layer_work(config))
+    if options.head == "int4" and not state.head_done():
+        _quantise_head(checkpoint, streams, options, state)
+    return state.rows()
 
 
-def matrix_inputs(config: DecoderConfig) -> dict[str, int]:
-    """Return the number of inputs of each kind of matrix in a decoder layer."""
-    return {
-        "q_proj, k_proj, v_proj, gate_proj, up_proj and lm_head": config.hidden_size,
-        "o_proj": config.num_attention_heads * config.head_dim,
-        "down_proj": config.intermediate_size,
-    }
+def layer_work(config: DecoderConfig) -> int:
+    """Return what quantising a layer counts as, beside reading and writing bytes of weights."""
+    width, inner = config.hidden_size, config.intermediate_size
+    attention = 2 * config.head_dim * (config.num_attention_heads + config.num_key_value_heads)
+    numbers = width * (attention + 3 * inner * max(config.num_local_experts, 1))
+    return QUANTISING_WORK * 4 * numbers
 
 
-def taker(scheme: Scheme, group: int | None, bits: int = 4) -> Take:
-    """Return the function that turns a decoder's linear layer into what is stored.
-
-    Args:
-        scheme: "int4" rounds to nearest; the others keep the matrix.
-        group: Group size of int4.
-        bits: Width of a code: 4, or 8 for the output matrix.
-    """
-
-    def keep(module: nn.Linear) -> LinearWeight:
-        return LinearWeight(module.weight, module.bias)
-
-    def round_matrix(module: nn.Linear) -> LinearWeight:
-        assert group is not None
-        return LinearWeight(round_to_nearest(module.weight, group, bits), module.bias)
-
-    return round_matrix if scheme == "int4" else keep
-
-
-def store_back(module: nn.Linear, layer: LinearWeight) -> None:
-    """Give a torch layer the values that were stored, so that it computes what the graph does."""
-    if isinstance(layer.weight, Quantised):
-        dequantise(layer.weight, out=module.weight)
+def _quantise_head(
+    checkpoint: Checkpoint, streams: Streams, options: QuantiseOptions, state: QuantiseState
+) -> None:
+    device = torch.device(options.device)
+    norm, head = checkpoint.norm().to(device), checkpoint.head().to(device)
+    hessian = new_hessian([head.weight], options)
+    for span in streams.stored.chunks():
+        x, other = (s.normed(norm, span) for s in (streams.stored, streams.original))
+        hessian.add(x, streams.weights[span].to(device), other)
+    seen = hessian.tokens, hessian.drift
+    settings = Settings(options.group, HEAD_BITS["int4"], options.damp, options.ridge)
+    rounded = quantise({"lm_head": head.weight}, hessian, settings)["lm_head"]
+    row = matrix_row(HEAD_LAYER, "lm_head", seen, rounded)
+    state.save_head(gptq_tensors("lm_head", rounded.quantised), row)

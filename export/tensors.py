@@ -6,7 +6,7 @@ and nothing is kept, so a checkpoint larger than memory can be walked through.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 # Far above any header: the largest published one has a few hundred kilobytes.
 MAX_HEADER_BYTES = 100 << 20
-DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+FLOATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+INTEGERS = {"I32": torch.int32}
+DTYPES = FLOATS | INTEGERS
 FETCH_AGAIN = "fetch the checkpoint again"
 
 
@@ -101,10 +103,11 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
 class TensorFolder:
     """The tensors of a folder by name; a later `get` reads just that one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Sequence[Path] | None = None) -> None:
+        """Read the headers of a folder's weight files, or of the given ones."""
         self.folder = folder
         self.stored: dict[str, StoredTensor] = {}
-        for path in weight_files(folder):
+        for path in weight_files(folder) if files is None else files:
             header = read_header(path)
             for name in header.keys() & self.stored.keys():
                 raise _damaged(path, f"{name} is in {self.stored[name].path.name} as well")
@@ -113,7 +116,9 @@ class TensorFolder:
     def __contains__(self, name: str) -> bool:
         return name in self.stored
 
-    def find(self, name: str, shape: tuple[int, ...]) -> StoredTensor:
+    def find(
+        self, name: str, shape: tuple[int, ...], dtypes: Collection[str] = tuple(FLOATS)
+    ) -> StoredTensor:
         """Look a tensor up without reading it.
 
         Raises:
@@ -130,20 +135,22 @@ class TensorFolder:
                 f"Tensor {name} in {stored.path} has the shape {list(stored.shape)} where"
                 f" config.json asks for {list(shape)}; {FETCH_AGAIN}, configuration and weights."
             )
-        if stored.dtype not in DTYPES:
+        if stored.dtype not in dtypes:
             raise CheckpointError(
                 f"{stored.path} stores {name} as {stored.dtype}, which is not supported; give a"
                 " checkpoint in float32, float16 or bfloat16."
             )
         return stored
 
-    def get(self, name: str, shape: tuple[int, ...]) -> Tensor:
+    def get(
+        self, name: str, shape: tuple[int, ...], dtypes: Collection[str] = tuple(FLOATS)
+    ) -> Tensor:
         """Read a tensor in its stored dtype.
 
         Raises:
             CheckpointError: as `find`; or it holds NaN or infinity, or cannot be read.
         """
-        stored = self.find(name, shape)
+        stored = self.find(name, shape, dtypes)
         return _finite(_read(stored), name, stored.path)
 
 
@@ -204,7 +211,7 @@ def checked(tensor: Any, name: str, shape: tuple[int, ...], path: Path) -> Tenso
     Raises:
         CheckpointError: it is not.
     """
-    if not isinstance(tensor, Tensor) or tensor.dtype not in DTYPES.values() or tensor.is_sparse:
+    if not isinstance(tensor, Tensor) or tensor.dtype not in FLOATS.values() or tensor.is_sparse:
         raise CheckpointError(f"{path} has no tensor {name} of numbers; {FETCH_AGAIN}.")
     if tuple(tensor.shape) != shape:
         raise CheckpointError(

@@ -1,6 +1,8 @@
 """`vl2-export verify`: a bundle's files by their hashes, its graphs by the stored self-test.
 
-Goes through the runtime's own front door, so what is verified is what a user will run.
+An int4 bundle's answers are measured against the unrounded model's once more (`export.accuracy`).
+
+All goes through the runtime's own front door, so what is verified is what a user will run.
 """
 
 import zipfile
@@ -14,6 +16,7 @@ from engines.bundle import open_bundle
 from engines.config import VerificationRow
 from engines.errors import BundleError
 from engines.prompt import PLACEHOLDER_IDS
+from export.accuracy import accuracy_table, measure_again, refuse_loss
 from export.compare import measure, refuse_failures, table
 from export.graph.builder import Array
 
@@ -21,15 +24,21 @@ INPUT = "self-test"
 
 
 def verify_bundle(folder: Path) -> str:
-    """Check a bundle and return the table of differences.
+    """Check a bundle and return the tables of differences.
 
     Raises:
         BundleError: a file is missing or damaged, or the self-test cannot be read.
-        ExportError: a graph no longer gives what the reference gave.
+        ExportError: a graph no longer gives what the reference gave, or answers too differently.
     """
     rows = selftest_rows(folder)
     refuse_failures(rows)
-    return table(rows)
+    published = open_bundle(folder).config.accuracy
+    if published is None:
+        return table(rows)
+    found = measure_again(folder, published)
+    if not published.accepted_loss:
+        refuse_loss(found, folder)
+    return f"{table(rows)}\n{accuracy_table(found)}"
 
 
 def selftest_rows(folder: Path) -> list[VerificationRow]:

@@ -45,7 +45,7 @@ def measures(log: Path, prefix: str = "") -> Measures:
             }
             for name in ("joint", "talk")
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ExportError(
             f"{log} is not the log of a run; give log.jsonl of a work folder."
         ) from error

@@ -54,7 +54,7 @@ def report(path: Path) -> dict[str, float]:
     """The share of right facts of each type of caption in what `vl2 eval --json` printed.
 
     Raises:
-        ExportError: the file cannot be read or is no such record, or holds no caption.
+        ExportError: the file is no such record, or holds no caption.
     """
     try:
         answers = json.loads(path.read_text(encoding="utf-8"))["answers"]
@@ -62,7 +62,7 @@ def report(path: Path) -> dict[str, float]:
             kind: [(a["wanted"], a["answer"]) for a in answers if a["type"] == kind]
             for kind in CAPTIONS
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ExportError(
             f"{path} is not what `vl2 eval --json` prints; give a file of its output."
         ) from error

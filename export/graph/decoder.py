@@ -14,7 +14,9 @@ from torch import Tensor
 
 from export.graph.builder import MICROSOFT, Graph, Shape
 from export.graph.layers import LinearWeight, linear, numpy, reshape, rms_norm, silu
-from export.reference.decoder import MLP, DecoderConfig, DecoderLayer, Expert, rotary
+from export.reference.decoder import DecoderConfig, DecoderLayer, Expert, rotary
+
+MLP_NAMES = ("gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class FeedForwardWeights:
     gate: LinearWeight
     up: LinearWeight
     down: LinearWeight
-    names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
+    names: tuple[str, str, str] = MLP_NAMES
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class LayerWeights:
     experts: tuple[FeedForwardWeights, ...] = ()
 
 
-# What a torch layer is stored as.
-Take = Callable[[torch.nn.Linear], LinearWeight]
+# What a linear layer is stored as, by its name within the decoder layer ("mlp.up_proj").
+Take = Callable[[str, torch.nn.Linear], LinearWeight]
 Linear = Callable[[Graph, str, str, LinearWeight], str]
 # (graph, config, path, x float32, experts, [weights (1, L, k) float32, chosen (1, L, k) int64])
 Experts = Callable[[Graph, DecoderConfig, str, str, tuple[FeedForwardWeights, ...], list[str]], str]
@@ -61,30 +63,43 @@ class Form:
 
 
 def layer_weights(layer: DecoderLayer, take: Take) -> LayerWeights:
-    """Take a layer's weights, each matrix but the router's through `take`, which may quantise."""
+    """Take a layer's weights, each matrix but the router's through `take`, which may quantise.
+
+    Experts that were not read (on torch's meta device) are left out.
+    """
     attention = layer.self_attn
     moe = layer.block_sparse_moe if hasattr(layer, "block_sparse_moe") else None
+    q, k, v, o = (
+        take(f"self_attn.{name}", getattr(attention, name))
+        for name in ("q_proj", "k_proj", "v_proj", "o_proj")
+    )
     return LayerWeights(
         input_layernorm=layer.input_layernorm.weight,
         post_attention_layernorm=layer.post_attention_layernorm.weight,
-        q_proj=take(attention.q_proj),
-        k_proj=take(attention.k_proj),
-        v_proj=take(attention.v_proj),
-        o_proj=take(attention.o_proj),
-        mlp=None if moe else _mlp_weights(layer.mlp, take),
+        q_proj=q,
+        k_proj=k,
+        v_proj=v,
+        o_proj=o,
+        mlp=None if moe else feed_forward_weights("mlp", layer.mlp, take),
         router=moe.gate.weight if moe else None,
-        experts=tuple(_expert_weights(e, take) for e in moe.experts) if moe else (),
+        experts=tuple(
+            feed_forward_weights(expert_path(e), expert, take)
+            for e, expert in enumerate(moe.experts if moe else ())
+            if not next(expert.parameters()).is_meta
+        ),
     )
 
 
-def _mlp_weights(mlp: MLP, take: Take) -> FeedForwardWeights:
-    return FeedForwardWeights(take(mlp.gate_proj), take(mlp.up_proj), take(mlp.down_proj))
+def expert_path(number: int) -> str:
+    """Return where an expert stands in its layer."""
+    return f"block_sparse_moe.experts.{number}"
 
 
-def _expert_weights(expert: torch.nn.Module, take: Take) -> FeedForwardWeights:
-    assert isinstance(expert, Expert)
-    names = ("w1", "w3", "w2")
-    return FeedForwardWeights(take(expert.w1), take(expert.w3), take(expert.w2), names)
+def feed_forward_weights(path: str, module: torch.nn.Module, take: Take) -> FeedForwardWeights:
+    """Take the matrices of an `MLP` or of an `Expert` that stands at `path` in its layer."""
+    names = ("w1", "w3", "w2") if isinstance(module, Expert) else MLP_NAMES
+    gate, up, down = (take(f"{path}.{name}", getattr(module, name)) for name in names)
+    return FeedForwardWeights(gate, up, down, names)
 
 
 class DecoderWriter:

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from onnx import TensorProto
 from torch import Tensor, nn
 
 from export.graph.builder import MICROSOFT, Array, Graph
 from quant.grid import Quantised
-from quant.pack import to_dequantize_linear, to_matmul_nbits
+from quant.pack import to_dequantize_linear, to_matmul_nbits, zeros_to_matmul_nbits
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,16 @@ def linear(g: Graph, path: str, x: str, layer: LinearWeight) -> str:
     """Multiply `x` (…, K), of the graph's compute type, by a layer: (…, N) of the same type."""
     if isinstance(layer.weight, Quantised):
         return _matmul_nbits(g, path, x, layer.weight, layer.bias)
-    weight = g.matrix(f"{path}.weight", numpy(layer.weight).T)
-    y = g.node("MatMul", [x, weight], path)
+    y = g.node("MatMul", [x, _dense_weight(g, path, layer.weight)], path)
     return _biased(g, path, y, layer.bias)
+
+
+def _dense_weight(g: Graph, path: str, weight: Tensor) -> str:
+    """Write a matrix in the compute type, or in 16 bits where that is what it holds."""
+    if weight.dtype != torch.float16 or g.compute == TensorProto.FLOAT16:
+        return g.matrix(f"{path}.weight", numpy(weight).T)
+    half = g.weight(f"{path}.weight", np.ascontiguousarray(weight.detach().numpy().T))
+    return g.node("Cast", [half], f"{path}/weight", to=g.compute)
 
 
 def linear_dequantised(g: Graph, path: str, x: str, layer: LinearWeight) -> str:
@@ -43,6 +51,7 @@ def linear_dequantised(g: Graph, path: str, x: str, layer: LinearWeight) -> str:
     if not isinstance(layer.weight, Quantised):
         return linear(g, path, x, layer)
     q = layer.weight
+    assert q.plain, "the plan refuses what this form cannot hold"
     rows, columns = q.codes.shape
     element = TensorProto.INT4 if q.bits == 4 else TensorProto.INT8
     data = to_dequantize_linear(q.codes.numpy(), q.bits)
@@ -54,13 +63,21 @@ def linear_dequantised(g: Graph, path: str, x: str, layer: LinearWeight) -> str:
 
 def _matmul_nbits(g: Graph, path: str, x: str, q: Quantised, bias: Tensor | None) -> str:
     rows, columns = q.codes.shape
+    if q.order is not None:
+        # The kernel's own reordering goes wrong together with zero points.
+        order = g.weight(f"{path}.weight_order", q.order.numpy().astype(np.int64))
+        x = g.node("Gather", [x, order], f"{path}/sorted", axis=-1)
+    zeros = "" if q.zeros is None else zeros_to_matmul_nbits(q.zeros.numpy(), q.bits)
     inputs = [
         x,
         g.weight(f"{path}.weight_codes", to_matmul_nbits(q.codes.numpy(), q.group, q.bits)),
         g.matrix(f"{path}.weight_scales", numpy(q.scales)),
+        zeros if isinstance(zeros, str) else g.weight(f"{path}.weight_zeros", zeros),
+        "",
+        "" if bias is None else g.matrix(f"{path}.bias", numpy(bias)),
     ]
-    if bias is not None:
-        inputs += ["", "", g.matrix(f"{path}.bias", numpy(bias))]
+    while not inputs[-1]:
+        inputs.pop()
     return g.node(
         "MatMulNBits",
         inputs,

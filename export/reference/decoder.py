@@ -90,6 +90,10 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
         """Attend: (B, L, H) to (B, L, H); `mask` None is plainly causal."""
+        return self.o_proj(self.mix(x, cos, sin, mask))
+
+    def mix(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
+        """Do all but the last product: (B, L, H) to the inputs of `o_proj`."""
 
         def split(y: Tensor) -> Tensor:
             return y.unflatten(-1, (-1, self.config.head_dim)).transpose(1, 2)  # (B, heads, L, d)
@@ -103,7 +107,7 @@ class Attention(nn.Module):
         if mask is not None and mask.is_floating_point():
             mask = mask.to(q.dtype)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
-        return self.o_proj(y.transpose(1, 2).flatten(2))
+        return y.transpose(1, 2).flatten(2)
 
 
 class MLP(nn.Module):
@@ -117,7 +121,11 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform each token alone: (…, H) to (…, H)."""
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return self.down_proj(self.inner(x))
+
+    def inner(self, x: Tensor) -> Tensor:
+        """Do all but the last product: (…, H) to the inputs of `down_proj`."""
+        return F.silu(self.gate_proj(x)) * self.up_proj(x)
 
 
 class Expert(nn.Module):
@@ -131,7 +139,11 @@ class Expert(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform tokens routed here: (n, H) to (n, H)."""
-        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+        return self.w2(self.inner(x))
+
+    def inner(self, x: Tensor) -> Tensor:
+        """Do all but the last product: (n, H) to the inputs of `w2`."""
+        return F.silu(self.w1(x)) * self.w3(x)
 
 
 class SparseMoe(nn.Module):
@@ -147,8 +159,7 @@ class SparseMoe(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Route and mix: (B, L, H) to (B, L, H)."""
         tokens = x.flatten(0, -2)
-        best, chosen = F.softmax(self.gate(tokens), dim=-1, dtype=torch.float32).topk(self.top_k)
-        weight = (best / best.sum(-1, keepdim=True)).to(x.dtype)
+        weight, chosen = self.route(tokens)
         out = torch.zeros_like(tokens)
         for e, expert in enumerate(self.experts):
             row, slot = torch.where(chosen == e)
@@ -156,6 +167,11 @@ class SparseMoe(nn.Module):
                 part = expert(tokens[row]) * weight[row, slot, None]
                 out = out.index_add(0, row, part.to(out.dtype))
         return out.view_as(x)
+
+    def route(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Choose for tokens (n, H): weights (n, k) that sum to one, and experts (n, k) int64."""
+        best, chosen = F.softmax(self.gate(tokens), dim=-1, dtype=torch.float32).topk(self.top_k)
+        return (best / best.sum(-1, keepdim=True)).to(tokens.dtype), chosen
 
 
 class DecoderLayer(nn.Module):

@@ -18,11 +18,11 @@ from export.graph.decoder import ONNXRUNTIME, DecoderWriter, layer_weights
 from export.graph.decoder_tensorrt import OPSET, TENSORRT
 from export.graph.projector import write_projector
 from export.graph.vision_tower import write_vision_tower
-from export.quantise import store_back, taker
 from export.reference.audio_tower import AudioTower, AudioTowerConfig, build_audio_projector
 from export.reference.decoder import Decoder, DecoderConfig, DecoderLayer
 from export.reference.projector import PROJECTOR_TYPES, ProjectorConfig, build_projector
 from export.reference.vision_tower import VisionTower, VisionTowerConfig
+from export.storage import store_back, taker
 from tests.golden import relative_error
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
@@ -104,8 +104,8 @@ def decoder_files(folder: Path, decoder: Decoder, scheme: Any, compute: int) -> 
     config = decoder.config
     paths = {name: folder / f"{name}.onnx" for name in ("ort", "exact", "tensorrt")}
 
-    def take(module: torch.nn.Linear) -> Any:
-        weight = taker(scheme, 32)(module)
+    def take(name: str, module: torch.nn.Linear) -> Any:
+        weight = taker(scheme, 32)(name, module)
         store_back(module, weight)
         return weight
 
@@ -118,7 +118,7 @@ def decoder_files(folder: Path, decoder: Decoder, scheme: Any, compute: int) -> 
             weights = layer_weights(layer, take)
             for writer in writers:
                 writer.layer(i, weights)
-        head = take(decoder.lm_head)
+        head = take("lm_head", decoder.lm_head)
         for writer in writers:
             writer.head(decoder.model.norm.weight, head)
     int4 = scheme == "int4"

@@ -6,8 +6,8 @@ import pytest
 from engines.errors import ExportError
 from export.checkpoint import Checkpoint
 from export.plan import ExportOptions, default_target, make_plan
-from export.quantise import choose_group
 from export.reference.decoder import DecoderConfig
+from export.storage import choose_group
 
 MISTRAL_7B = DecoderConfig(4096, 14336, 32, 32, 8, 128, 32000, 32768, 1e-5, 1e6)
 QWEN2_7B = DecoderConfig(3584, 18944, 28, 28, 4, 128, 152064, 32768, 1e-6, 1e6)
@@ -32,7 +32,7 @@ def test_a_group_that_is_asked_for_must_divide() -> None:
 
 @pytest.mark.parametrize("group", [1, 8, 48, 512])
 def test_a_group_that_no_kernel_takes(group: int) -> None:
-    with pytest.raises(ExportError, match=rf"--group {group} is none of 16, 32, 64, 128, 256"):
+    with pytest.raises(ExportError, match=rf"--group {group} is none of -1, 16, 32, 64, 128, 256"):
         choose_group(MISTRAL_7B, group)
     assert choose_group(MISTRAL_7B, 256) == 256
 

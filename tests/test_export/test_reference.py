@@ -14,7 +14,7 @@ from export.reference.projector import (
     token_grid,
 )
 from export.reference.vision_tower import VisionTowerConfig
-from export.walk import Stream
+from export.streams import Stream
 from tests.golden import AUDIO_ROWS, CHECKPOINTS, Case, cases, checkpoint, relative_error
 
 TOLERANCE = 1e-4
@@ -61,7 +61,8 @@ def test_decoder_teacher_forced(opened: tuple[Checkpoint, list[Case]]) -> None:
     case = next(case for case in golden if case.name == "text")
     stored, tokens = case.arrays, case.arrays["greedy_tokens"]
     ids = np.concatenate([stored["input_ids"], tokens])
-    stream = Stream(model.config.decoder, model.embed_tokens()[torch.from_numpy(ids).long()][None])
+    embeds = model.embed_tokens()[torch.from_numpy(ids).long()]
+    stream = Stream(model.config.decoder, embeds, [len(ids)])
     for i in range(model.config.decoder.num_hidden_layers):
         stream.advance(i, model.decoder_layer(i))
     head = torch.nn.Linear(64, 356, bias=False)
@@ -76,7 +77,7 @@ def test_decoder_teacher_forced(opened: tuple[Checkpoint, list[Case]]) -> None:
 def test_a_whole_decoder_equals_one_walked_through_layer_by_layer() -> None:
     decoder = Decoder(SMALL)
     embeds = torch.randn(1, 9, 32)
-    stream = Stream(SMALL, embeds)
+    stream = Stream(SMALL, embeds[0].clone(), [9])
     for i, layer in enumerate(decoder.model.layers):
         assert isinstance(layer, DecoderLayer)
         stream.advance(i, layer)

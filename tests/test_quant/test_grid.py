@@ -8,6 +8,7 @@ from quant.grid import (
     group_scales,
     round_to_grid,
     round_to_nearest,
+    with_group,
 )
 
 
@@ -62,3 +63,23 @@ def test_dequantise_is_codes_times_scales() -> None:
     codes = torch.tensor([[1, -2, 3, 4]], dtype=torch.int8)
     result = dequantise(Quantised(codes, torch.tensor([[2.0, 0.5]]), 4))
     assert result.tolist() == [[2.0, -4.0, 1.5, 2.0]]
+
+
+def test_zero_points_and_order_worked_by_hand() -> None:
+    # Columns 0 and 1 of the codes belong to inputs 2 and 0, and so on; zero points 1 and -1.
+    codes = torch.tensor([[1, 2, 3, -4]], dtype=torch.int8)
+    zeros = torch.tensor([[1, -1]], dtype=torch.int8)
+    order = torch.tensor([2, 0, 3, 1])
+    result = Quantised(codes, torch.tensor([[2.0, 0.5]]), 4, zeros, order)
+    assert dequantise(result).tolist() == [[2.0, -1.5, 0.0, 2.0]]
+    assert not result.plain
+
+
+def test_smaller_groups_repeat_the_scales() -> None:
+    weight = torch.randn(4, 64, generator=torch.Generator().manual_seed(2))
+    whole = round_to_nearest(weight, 64)
+    parts = with_group(whole, 16)
+    assert parts.scales.shape == (4, 4)
+    assert torch.equal(dequantise(parts), dequantise(whole))
+    with pytest.raises(ValueError, match="group 48 does not divide"):
+        with_group(whole, 48)
