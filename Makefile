@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` runs every check; both install what they need first.
-.PHONY: help demo test check bench clean
+.PHONY: help demo window test check bench clean
 .DEFAULT_GOAL := help
 
 venv := .venv
@@ -26,6 +26,9 @@ check: $(venv)/developer  ## lint, types and import rules only
 	$(bin)/mypy
 	$(bin)/lint-imports
 
+window: $(venv)/desktop  ## open the window
+	@$(bin)/vl2
+
 bench: $(venv)/runtime  ## one JSON line of speed figures for the demo bundle
 	@$(bin)/vl2 bench
 
@@ -41,7 +44,13 @@ $(venv)/runtime: $(venv)/python pyproject.toml constraints.txt
 	@$(pip) install --editable .
 	@touch $@
 
-$(venv)/developer: $(venv)/runtime
+$(venv)/developer: $(venv)/desktop
 	@echo "Installing the exporter and the developers' tools into $(venv) ..." >&2
-	@$(pip) install --editable '.[export]' --group dev
+	@$(pip) install --editable '.[desktop,export]' --group dev
+	@sh make_desktop.sh $(venv)
+	@touch $@
+
+$(venv)/desktop: $(venv)/runtime
+	@echo "Installing the window's libraries into $(venv) ..." >&2
+	@$(pip) install --editable '.[desktop]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""Decoders out of GPTQ checkpoints: as graphs store them, and only if they are of the same model."""
+"""Decoders out of GPTQ checkpoints: as graphs store them, and only of the same model."""
 
 from pathlib import Path
 

@@ -27,7 +27,8 @@ from export.gptq_checkpoint import CONFIG, GptqFolder, config_json, write_json
 from export.manifest import bundle_config
 from export.progress import Progress
 from export.prompt_facts import eos_token_ids, read_generation, read_prompt
-from export.quantise import QuantiseOptions, quantise_decoder
+from export.quantise import quantise_decoder
+from export.quantise_layer import QuantiseOptions
 from export.quantise_state import QuantiseState
 from export.reference_encoders import ReferenceEncoders
 from export.storage import linear_shapes

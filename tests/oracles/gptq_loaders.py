@@ -77,12 +77,15 @@ def loaders(folder: Path) -> Any:
     )
     from gptqmodel import BACKEND, GPTQModel
 
-    yield "GPTQModel", GPTQModel.load(str(folder), device="cpu", backend=BACKEND.TORCH)
+    for dtype in (torch.float16, torch.float32):
+        model = GPTQModel.load(str(folder), device="cpu", backend=BACKEND.TORCH, dtype=dtype)
+        yield f"GPTQModel, {dtype}", model
 
 
 def check_layers(name: str, model: Any, files: dict[str, torch.Tensor]) -> None:
     """Compare every quantised layer that a loader made with the file."""
     inner, count, worst = getattr(model, "model", model), 0, 0.0
+    kinds: set[str] = set()
     for path, module in inner.named_modules():
         if not hasattr(module, "qweight"):
             continue
@@ -94,10 +97,15 @@ def check_layers(name: str, model: Any, files: dict[str, torch.Tensor]) -> None:
         for part in ("qweight", "scales", "g_idx"):
             loaded, stored = getattr(module, part), files[f"{stem}.{part}"]
             if loaded.shape == stored.shape:
-                np.testing.assert_array_equal(loaded.float().numpy(), stored.float().numpy())
+                if loaded.dtype != stored.dtype:
+                    print(f"{name}: {path}.{part} is kept as {loaded.dtype}")
+                stored = stored.to(loaded.dtype).float()
+                np.testing.assert_array_equal(loaded.float().numpy(), stored.numpy())
             else:
                 print(f"{name}: {path}.{part} is kept in another shape")
         count += 1
+        kinds.add(f"{type(module).__name__} in {module.scales.dtype}")
+    print(f"{name}: {', '.join(sorted(kinds))}")
     print(f"{name}: {count} matrices as in the file; dequantised, they differ by {worst:.2e}")
 
 

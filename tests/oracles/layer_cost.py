@@ -23,7 +23,8 @@ from safetensors.torch import save_file
 from export.calibrate import Calibration
 from export.memory import memory_plan
 from export.progress import Progress, size
-from export.quantise import QuantiseOptions, quantise_decoder
+from export.quantise import quantise_decoder
+from export.quantise_layer import QuantiseOptions
 from export.quantise_state import QuantiseState
 from export.reference.decoder import DecoderLayer
 from tests.oracles.smollm2_quality import TextCheckpoint

@@ -27,7 +27,8 @@ from export.checkpoint import Checkpoint
 from export.gptq_checkpoint import CONFIG, GptqFolder, config_json, write_json
 from export.keep_gptq import write_gptq_folder
 from export.progress import Progress
-from export.quantise import QuantiseOptions, quantise_decoder
+from export.quantise import quantise_decoder
+from export.quantise_layer import QuantiseOptions
 from export.quantise_state import QuantiseState
 from export.reference.decoder import DecoderConfig
 from export.storage import linear_shapes

@@ -3,8 +3,8 @@
 import dataclasses
 import errno
 import json
-import re
 import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace

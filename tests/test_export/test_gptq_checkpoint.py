@@ -17,9 +17,9 @@ from engines.errors import CheckpointError
 from export.checkpoint import Checkpoint
 from export.cli import main
 from export.gptq_checkpoint import GptqFolder, config_json, gptq_tensors, read_gptq_config
+from export.gptq_source import kernel_form, open_gptq
 from export.graph.builder import DataFile, Graph
 from export.graph.layers import LinearWeight, linear
-from export.int4 import kernel_form, open_gptq
 from export.storage import linear_shapes
 from quant.grid import Quantised, dequantise, group_scales, round_to_nearest
 from quant.pack import to_gptq_weight, to_gptq_zeros

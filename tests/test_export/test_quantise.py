@@ -14,7 +14,8 @@ from export.calibrate import Calibration
 from export.checkpoint import Checkpoint
 from export.gptq_checkpoint import CONFIG, GptqFolder, config_json, write_json
 from export.progress import Progress
-from export.quantise import QuantiseOptions, quantise_decoder
+from export.quantise import quantise_decoder
+from export.quantise_layer import QuantiseOptions
 from export.quantise_state import STREAMS, MatrixRow, QuantiseState
 from export.storage import store_back
 from export.streams import Stream
@@ -186,10 +187,10 @@ def test_another_key_or_a_torn_file_begins_anew(tmp_path: Path) -> None:
 def test_inputs_come_back(tmp_path: Path) -> None:
     state = QuantiseState(tmp_path / "state", {})
     assert state.load_inputs() is None
-    state.save_inputs({"x": torch.arange(3.0)}, {"lengths": [1, 2]})
-    found = QuantiseState(tmp_path / "state", {}).load_inputs()
+    state.save_inputs({"x": torch.arange(3.0), "y": torch.ones(9)}, {"lengths": [1, 2]})
+    found = QuantiseState(tmp_path / "state", {}).load_inputs("x")
     assert found is not None
-    assert found[0]["x"].tolist() == [0, 1, 2]
+    assert {name: tensor.tolist() for name, tensor in found[0].items()} == {"x": [0, 1, 2]}
     assert found[1] == {"lengths": [1, 2]}
 
 

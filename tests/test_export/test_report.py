@@ -5,7 +5,7 @@ from pathlib import Path
 
 from engines.config import AccuracyConfig, AccuracyRow
 from export.memory import free_memory, memory_plan
-from export.quantise import QuantiseOptions
+from export.quantise_layer import QuantiseOptions
 from export.quantise_state import MatrixRow
 from export.reference.decoder import DecoderConfig
 from export.report import draw_report, facts_of, layer_table, report_path, write_report

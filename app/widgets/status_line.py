@@ -1,0 +1,85 @@
+"""The line at the bottom: what is being done, which model, which device, and "offline"."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar, QWidget
+
+from app.widgets import theme
+
+
+class StatusLine(QStatusBar):
+    """Three standing facts at the right, what is going on at the left."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Nothing is loaded."""
+        super().__init__(parent)
+        self.setSizeGripEnabled(False)
+        self._doing = QLabel(self)
+        self._doing.setTextFormat(Qt.TextFormat.PlainText)
+        self._bar = QProgressBar(self)
+        self._bar.setTextVisible(False)
+        self._bar.setFixedSize(120, 8)
+        self._bar.hide()
+        self._model = self._fact(self.tr("Model"))
+        self._device = self._fact(self.tr("Device"))
+        self._offline = self._fact(self.tr("Network"))
+        self._offline.setText(self.tr("offline"))
+        self._offline.setToolTip(
+            self.tr(
+                "Nothing leaves this computer: the program has no network code of its own, and the"
+                " libraries' telemetry and downloads are switched off."
+            )
+        )
+        self.addWidget(self._doing)
+        self.addWidget(self._bar)
+        for fact in (self._model, self._device, self._offline):
+            self.addPermanentWidget(fact)
+
+    def set_model(self, name: str, detail: str = "") -> None:
+        """Name the model; the detail is its tooltip."""
+        self._set(self._model, name, detail)
+
+    def set_device(self, name: str, reason: str = "") -> None:
+        """Name the device; the reason is its tooltip."""
+        self._set(self._device, name, reason)
+
+    def show_info(self, info: Mapping[str, Any]) -> None:
+        """Show the loaded model and its device (`inference.Loaded.info`)."""
+        scheme = info["scheme"]
+        self.set_model(f"{info['name']} · {scheme}", f"{info['path']}\n{info['bundle'][:12]}")
+        parts = [f"{part}: {engine}" for part, engine in info["engines"].items()]
+        self.set_device(info["device"].upper(), "\n".join([info["device_reason"], *parts]))
+
+    def set_doing(self, text: str | None, fraction: float | None = None) -> None:
+        """Say what is going on.
+
+        Args:
+            text: a few words; None when nothing is.
+            fraction: 0 to 1; None when it is not known how long it takes.
+        """
+        self._doing.setText(text or "")
+        self._bar.setVisible(text is not None)
+        if fraction is None:
+            self._bar.setRange(0, 0)
+        else:
+            self._bar.setRange(0, 1000)
+            self._bar.setValue(round(fraction * 1000))
+
+    def doing(self) -> str:
+        """What is said to be going on."""
+        return self._doing.text()
+
+    def _fact(self, name: str) -> QLabel:
+        label = QLabel(self)
+        label.setTextFormat(Qt.TextFormat.PlainText)
+        label.setAccessibleName(name)
+        label.setContentsMargins(6, 0, 6, 0)
+        theme.mark(label, "muted")
+        return label
+
+    def _set(self, label: QLabel, text: str, tip: str) -> None:
+        label.setText(text)
+        label.setToolTip(tip)
+        label.setAccessibleDescription(tip)

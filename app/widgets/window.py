@@ -1,0 +1,451 @@
+"""The main window: history at the left, the clip in the middle, the conversation at the right.
+
+Puts the views together and connects them with what does the work (`talk`, `clip_work`,
+`history_work`, `model_desk`); decides nothing about answers or models itself.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction, QCloseEvent, QResizeEvent
+from PySide6.QtWidgets import QApplication, QMainWindow, QMenu, QMessageBox, QWidget
+
+from app.history import ClipRecord, ConversationRow, History
+from app.settings import Settings, generate_options, with_recent
+from app.widgets import file_dialogs, theme
+from app.widgets.ask_options import AskOptions
+from app.widgets.background_tasks import BackgroundTasks
+from app.widgets.bundle_work import BundleWork
+from app.widgets.clip_drops import ClipDrops
+from app.widgets.clip_work import ClipWork, Range
+from app.widgets.engine_link import EngineLink
+from app.widgets.history_work import HistoryWork
+from app.widgets.model_desk import ModelDesk
+from app.widgets.palette import CommandPalette, put_under
+from app.widgets.settings_store import SettingsStore
+from app.widgets.shortcut_sheet import ShortcutSheet
+from app.widgets.suggestions import suggested_questions
+from app.widgets.talk import Talk
+from app.widgets.window_actions import make_actions, make_menus
+from app.widgets.window_layout import WindowLayout
+from assets import demo_clips
+from engines.preview import Preview
+from engines.version import VERSION
+
+TITLE = "VL2 Desktop"
+DEMO_CLIP = "bounce.mp4"
+
+
+class MainWindow(QMainWindow):
+    """The program's one window."""
+
+    def __init__(
+        self, link: EngineLink, history: History, settings: Settings, settings_path: Path | None
+    ) -> None:
+        """Make everything; `start` loads the model.
+
+        Args:
+            link: the engine; closed with the window, as is the history.
+            history: where conversations are kept.
+            settings: as they were read.
+            settings_path: where they are saved; None: nowhere.
+        """
+        super().__init__()
+        self.setObjectName("mainWindow")
+        self.setWindowTitle(TITLE)
+        link.setParent(self)
+        self._link, self._history = link, history
+        self._titles: dict[int, str] = {}
+        self._tasks = BackgroundTasks(self)
+        self.store = SettingsStore(settings, settings_path, self._tasks, self)
+        self.clip_work = ClipWork(link, self)
+        self.talk = Talk(link, self.clip_work, history, self._tasks, settings)
+        self.history_work = HistoryWork(history, self._tasks, self)
+        bundle_work = BundleWork(self._tasks, settings, self)
+        self.commands = make_actions(self)
+        self.views = WindowLayout(self, self.commands)
+        self.desk = ModelDesk(link, self.store, bundle_work, self.talk, self.clip_work, self.views)
+        self.commands.models_page.toggled.connect(lambda on: bundle_work.refresh() if on else None)
+        self._import_bundle = bundle_work.add
+        self._make_menus()
+        self.command_palette = CommandPalette(self.all_commands, self)
+        self.drops = ClipDrops(self)
+        self.drops.watch([one for one in self.findChildren(QWidget) if one.acceptDrops()])
+        self._connect_commands()
+        self._connect_clip()
+        self._connect_talk()
+        self._connect_history()
+        self.commands.settings_page.triggered.connect(
+            lambda: self.views.settings.set_settings(self.store.now)
+        )
+        self.views.settings.changed.connect(self.store.change)
+        self.store.changed.connect(self._settings_changed)
+        self.store.failed.connect(self._complain)
+        self._use_settings(settings)
+        controls = self.views.player.controls
+        controls.set_volume(settings.volume)
+        controls.actions["mute"].setChecked(settings.muted)
+        self.views.restore(settings)
+        self._show_conversation(None)
+
+    def start(self, clip: Path | None = None) -> None:
+        """Load the model, list the history, and open a clip if one is given."""
+        self.desk.load()
+        self.history_work.refresh()
+        if self._history.notice:
+            self.say(self._history.notice, "warning")
+        if clip is not None:
+            self.open_clip(clip)
+        else:
+            self.views.focus_player()
+
+    def say(self, sentence: str, kind: str = "info") -> None:
+        """Show a line that the user closes."""
+        self.views.notices.say(sentence, kind)
+
+    def open_clip(self, path: Path) -> None:
+        """Open a file or a folder of frames; a folder that is a model is imported."""
+        if (path / "manifest.json").is_file():
+            self.views.show_models()
+            self._import_bundle(path)
+            return
+        self.views.show_talk()
+        self.talk.open_clip(path)
+
+    def open_demo(self) -> None:
+        """Open the demo clip and ask the first question about it."""
+        clip = demo_clips() / DEMO_CLIP
+        self.views.show_talk()
+        self.talk.open_clip(clip, suggested_questions(self.desk.info, clip)[0])
+
+    def come_forward(self, clip: Path | None) -> None:
+        """Come to the front, because the program was started a second time."""
+        self.setWindowState(self.windowState() & ~Qt.WindowState.WindowMinimized)
+        self.show()
+        self.raise_()
+        self.activateWindow()
+        if clip is not None:
+            self.open_clip(clip)
+
+    def all_commands(self) -> list[QAction]:
+        """Every command of the window and of its views."""
+        views = (self.views.player, self.views.chat, self.views.history, self.views.models)
+        return self.commands.all() + [action for view in views for action in view.actions()]
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Stop all work; what was written of an answer is kept."""
+        self.store.change(self.views.remember(self.store.now))
+        self.hide()
+        self.views.player.close_clip()
+        self.talk.leave()
+        self.clip_work.close()
+        self.views.models.close_build()
+        self._link.close()
+        self._tasks.close()
+        self.store.close()
+        self._history.close()
+        event.accept()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the views above each other where they do not fit beside each other."""
+        super().resizeEvent(event)
+        self.views.fit(self.width())
+
+    # What is connected with what.
+
+    def _make_menus(self) -> None:
+        views = self.views
+        put_under(self.tr("Player"), views.player.actions())
+        put_under(self.tr("Conversation"), views.chat.actions())
+        put_under(self.tr("History"), views.history.actions())
+        put_under(self.tr("Models"), views.models.actions())
+        make_menus(
+            self, self.commands, views.player.actions(), views.chat.actions(), self._fill_recent
+        )
+
+    def _connect_commands(self) -> None:
+        commands, views = self.commands, self.views
+        commands.open_file.triggered.connect(self._choose_clip)
+        commands.open_folder.triggered.connect(self._choose_folder)
+        commands.paste.triggered.connect(self._paste)
+        commands.demo.triggered.connect(self.open_demo)
+        commands.close_clip.triggered.connect(self.talk.close_clip)
+        commands.quit.triggered.connect(self.close)
+        commands.new_conversation.triggered.connect(self._new_conversation)
+        commands.find_clip.triggered.connect(self._find_clip)
+        commands.export_markdown.triggered.connect(lambda: self._export_open("markdown"))
+        commands.export_json.triggered.connect(lambda: self._export_open("json"))
+        commands.focus_question.triggered.connect(views.focus_question)
+        commands.focus_player.triggered.connect(views.focus_player)
+        commands.search_history.triggered.connect(views.search_history)
+        commands.full_screen.toggled.connect(self._full_screen)
+        commands.palette.triggered.connect(self.command_palette.open)
+        commands.shortcuts.triggered.connect(self._show_shortcuts)
+        commands.about.triggered.connect(self._about)
+        self.drops.dropped.connect(self._dropped)
+
+    def _connect_clip(self) -> None:
+        player, work = self.views.player, self.clip_work
+        player.openRequested.connect(self.commands.open_file.trigger)
+        player.demoRequested.connect(self.open_demo)
+        player.rangeChanged.connect(work.set_range)
+        player.cancelRequested.connect(work.cancel)
+        player.controls.volumeChanged.connect(self._volume_changed)
+        work.changed.connect(self._clip_changed)
+        work.previewed.connect(self._previewed)
+        work.covered.connect(player.set_coverage)
+        work.opened.connect(lambda _: self.desk.warn_of_small_world())
+        work.encoding.connect(player.set_busy)
+        work.encoding.connect(self._encoding)
+        work.problem.connect(player.show_problem)
+        work.problem.connect(lambda _: self.views.chat.set_suggestions([]))
+        work.cancelled.connect(
+            lambda: self.say(self.tr("Taking the clip in was stopped; it is done when you ask."))
+        )
+
+    def _connect_talk(self) -> None:
+        chat, talk = self.views.chat, self.talk
+        chat.asked.connect(talk.ask)
+        chat.stopRequested.connect(talk.stop)
+        chat.regenerateRequested.connect(talk.regenerate)
+        chat.editRequested.connect(talk.edit)
+        chat.mediaPasted.connect(self._paste)
+        chat.optionsChanged.connect(lambda: self._options_changed(chat.options()))
+        talk.shown.connect(self._show_conversation)
+        talk.optionsChanged.connect(chat.set_options)
+        talk.began.connect(self._began)
+        talk.piece.connect(chat.add_piece)
+        talk.ended.connect(chat.finish_answer)
+        talk.waiting.connect(chat.set_busy)
+        talk.refused.connect(chat.show_error)
+        talk.said.connect(self.say)
+        talk.clipLost.connect(self._clip_lost)
+        self.desk.loaded.connect(self._suggest)
+
+    def _connect_history(self) -> None:
+        panel, work = self.views.history, self.history_work
+        self.talk.historyChanged.connect(work.refresh)
+        work.rows.connect(self._show_rows)
+        work.failed.connect(self._complain)
+        work.exported.connect(
+            lambda path: self.say(self.tr("Written to {path}.").format(path=path))
+        )
+        panel.opened.connect(self._open_conversation)
+        panel.renamed.connect(work.rename)
+        panel.deleted.connect(self._delete)
+        panel.undone.connect(work.undelete)
+        panel.searched.connect(work.search)
+        panel.exportRequested.connect(self._export)
+
+    # The clip.
+
+    def _choose_clip(self) -> None:
+        self._open_chosen(file_dialogs.choose_clip(self, self._last_folder()))
+
+    def _choose_folder(self) -> None:
+        self._open_chosen(file_dialogs.choose_folder(self, self._last_folder()))
+
+    def _open_chosen(self, path: Path | None) -> None:
+        if path is not None:
+            self.open_clip(path)
+
+    def _find_clip(self) -> None:
+        path = file_dialogs.choose_clip(self, self._last_folder())
+        if path is not None:
+            self.talk.relocate(path)
+
+    def _last_folder(self) -> str:
+        recent = self.store.now.recent
+        return str(Path(recent[0]).parent) if recent else ""
+
+    def _paste(self) -> None:
+        if not self.drops.paste():
+            self.say(self.tr("There is no file and no path on the clipboard."))
+
+    def _dropped(self, paths: list[Path]) -> None:
+        self.activateWindow()
+        self.open_clip(paths[0])
+        if len(paths) > 1:
+            words = self.tr("One clip at a time: {name} was opened, the other files were not.")
+            self.say(words.format(name=paths[0].name))
+
+    def _fill_recent(self, menu: QMenu) -> None:
+        menu.clear()
+        menu.setToolTipsVisible(True)
+        for name in self.store.now.recent:
+            action = menu.addAction(Path(name).name.replace("&", "&&"))
+            action.triggered.connect(lambda _=False, name=name: self.open_clip(Path(name)))
+            action.setToolTip(name)
+        menu.addSeparator()
+        clear = menu.addAction(self.tr("Clear this list"))
+        clear.triggered.connect(lambda: self.store.change(replace(self.store.now, recent=())))
+        clear.setEnabled(bool(self.store.now.recent))
+
+    def _clip_changed(self, clip: ClipRecord | None, range_s: Range) -> None:
+        self.commands.find_clip.setEnabled(False)
+        self.commands.close_clip.setEnabled(clip is not None)
+        self.setWindowTitle(TITLE if clip is None else f"{clip.path.name} – {TITLE}")
+        if clip is None:
+            self.views.player.close_clip()
+            return
+        self.views.player.open(clip.path, clip.kind, range_s)  # type: ignore[arg-type]
+        if not clip.path.is_relative_to(demo_clips()):
+            self.store.change(with_recent(self.store.now, clip.path))
+        self.views.focus_question()
+
+    def _volume_changed(self, volume: float) -> None:
+        muted = self.views.player.controls.actions["mute"].isChecked()
+        self.store.change(replace(self.store.now, volume=round(volume, 2), muted=muted))
+
+    def _previewed(self, preview: Preview) -> None:
+        self.views.player.set_preview(preview)
+        kind, heard = preview.kind, preview.peaks is not None
+        self.views.chat.set_clip(kind != "audio", heard, kind == "video")
+
+    def _encoding(self, text: str | None, fraction: float | None) -> None:
+        self.views.status.set_doing(text, fraction)
+        if self.talk.writing is not None:
+            self.views.chat.set_busy(text, fraction)
+
+    def _clip_lost(self, clip: ClipRecord, sentence: str, final: bool) -> None:
+        self.views.player.show_problem(sentence)
+        self.setWindowTitle(f"{clip.path.name} – {TITLE}")
+        self.commands.find_clip.setEnabled(final)
+        if final:
+            find = self.tr("Find it…"), self._find_clip
+            self.views.notices.say(sentence, "warning", find)
+
+    # The conversation.
+
+    def _new_conversation(self) -> None:
+        self.views.show_talk()
+        self.talk.new_conversation()
+        self.views.focus_question()
+
+    def _show_conversation(self, conversation: Any) -> None:
+        self.views.chat.set_conversation(conversation)
+        self.views.chat.show_error("")
+        self._suggest()
+        self._mark_open()
+
+    def _mark_open(self) -> None:
+        number = self._open_number()
+        self.views.history.set_current(number)
+        for command in (self.commands.export_markdown, self.commands.export_json):
+            command.setEnabled(number is not None)
+
+    def _open_number(self) -> int | None:
+        return None if self.talk.conversation is None else self.talk.conversation.id
+
+    def _began(self, turn: Any) -> None:
+        self.views.chat.show_error("")
+        self.views.chat.begin_answer(turn)
+
+    def _suggest(self) -> None:
+        clip = self.clip_work.clip
+        info = self.desk.info
+        questions = [] if clip is None else suggested_questions(info, clip.path, clip.kind)
+        self.views.chat.set_suggestions(questions)
+
+    def _options_changed(self, options: AskOptions) -> None:
+        self.talk.set_options(options)
+        generate = options.generate
+        self.store.change(
+            replace(
+                self.store.now,
+                sound=options.sound,
+                num_frames=options.num_frames,
+                temperature=generate.temperature or 0.0,
+                top_p=generate.top_p if generate.top_p is not None else self.store.now.top_p,
+                top_k=generate.top_k,
+                repetition_penalty=generate.repetition_penalty,
+                seed=generate.seed,
+                max_new_tokens=generate.max_new_tokens,
+            )
+        )
+
+    # The history.
+
+    def _open_conversation(self, number: int) -> None:
+        self.views.show_talk()
+        if self._open_number() != number:
+            self.talk.open_conversation(number)
+
+    def _show_rows(self, rows: list[ConversationRow]) -> None:
+        self._titles = {row.id: row.title for row in rows}
+        self.views.history.set_rows(rows)
+        self._mark_open()
+
+    def _delete(self, number: int) -> None:
+        if self._open_number() == number:
+            self.talk.new_conversation()
+        self.history_work.delete(number)
+
+    def _export_open(self, form: str) -> None:
+        number = self._open_number()
+        if number is not None:
+            self._export(number, form)
+
+    def _export(self, number: int, form: str) -> None:
+        path = file_dialogs.choose_export(self, self._titles.get(number, ""), form)
+        if path is not None:
+            self.history_work.export(number, form, path)
+
+    # The settings and the rest.
+
+    def _settings_changed(self, before: Settings, now: Settings) -> None:
+        self.talk.settings = now
+        if self.views.settings.isVisible():
+            self.views.settings.set_settings(now)
+        if before.theme != now.theme:
+            app = QApplication.instance()
+            if isinstance(app, QApplication):
+                theme.apply(app, now.theme)
+        if before.language != now.language:
+            self.say(self.tr("The language changes when the program is started again."))
+        asked = ("sound", "num_frames", "audio_window", "announce_answers")
+        if generate_options(before) != generate_options(now) or any(
+            getattr(before, name) != getattr(now, name) for name in asked
+        ):
+            self._use_settings(now)
+
+    def _use_settings(self, settings: Settings) -> None:
+        options = AskOptions(settings.sound, settings.num_frames, generate_options(settings))
+        if self.clip_work.audio_window != settings.audio_window:
+            self.clip_work.audio_window = settings.audio_window
+            self.talk.set_options(self.talk.options)
+        self.views.chat.reads_answers = settings.announce_answers
+        if options != self.views.chat.options():
+            self.views.chat.set_options(options)
+            self.talk.set_options(options)
+
+    def _complain(self, sentence: str) -> None:
+        self.say(sentence, "error")
+
+    def _full_screen(self, on: bool) -> None:
+        if on:
+            self.showFullScreen()
+        else:
+            self.showNormal()
+
+    def _show_shortcuts(self) -> None:
+        sheet = ShortcutSheet(self.all_commands(), self)
+        sheet.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        sheet.open()
+
+    def _about(self) -> None:
+        box = QMessageBox(self)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.setWindowTitle(self.tr("About {program}").format(program=TITLE))
+        box.setTextFormat(Qt.TextFormat.PlainText)
+        box.setText(f"{TITLE} {VERSION}")
+        box.setInformativeText(
+            self.tr(
+                "Asks a video, with its sound, on your own computer; nothing leaves it. An answer"
+                " can be wrong.\n\nApache-2.0. Uses PySide6 and Qt (LGPL), ONNX Runtime (MIT),"
+                " PyAV with FFmpeg, NumPy, Pillow, tokenizers and Jinja2."
+            )
+        )
+        box.open()

@@ -1,0 +1,258 @@
+"""Films and sounds through QtMultimedia: the right frame at the right time, and no noise."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QSize
+from PySide6.QtGui import QColor, QImage
+from pytestqt.qtbot import QtBot
+
+from app.widgets.latest_task import LatestTask
+from app.widgets.media_playback import MediaPlayback
+from assets import demo_clips
+from engines.media import read_frames, read_timeline
+from tests.clips import Tone, patch, write_clip
+
+pytestmark = pytest.mark.gui
+
+BOUNCE = demo_clips() / "bounce.mp4"
+STEP_S = 1 / 25
+# Neighbouring frames differ by little.
+LOSSLESS = {"crf": "0"}
+HUM = (np.sin(np.arange(44100 * 4) * 0.05) * 0.3).astype(np.float32)
+
+
+def opened(path: Path) -> MediaPlayback:
+    playback = MediaPlayback(LatestTask())
+    playback.open(path)
+    return playback
+
+
+def close(playback: MediaPlayback) -> None:
+    playback.close()
+    playback.images.close()
+
+
+class Player:
+    """A playback and the last picture of it."""
+
+    def __init__(self, path: Path, qtbot: QtBot) -> None:
+        self.bot = qtbot
+        count = len(read_timeline(path).times_s)
+        self.known = np.array([f.rgb.mean((0, 1)) for f in read_frames(path, range(count))])
+        self.image = QImage()
+        self.playback = opened(path)
+        self.playback.set_box(QSize(128, 96))
+        self.playback.imageChanged.connect(self._keep)
+
+    def _keep(self, image: QImage) -> None:
+        self.image = image
+
+    def number(self) -> int | None:
+        """The index of the frame that is seen, by the engine's count."""
+        if self.image.isNull():
+            return None
+        image = self.image.convertToFormat(QImage.Format.Format_RGB888)
+        rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), -1)
+        mean = rows[:, : 3 * image.width()].reshape(-1, 3).mean(0)
+        return int(np.abs(self.known - mean).sum(1).argmin())
+
+    def sees(self, number: int) -> None:
+        self.bot.waitUntil(lambda: self.number() == number)
+
+
+@pytest.fixture
+def film(tmp_path: Path, qtbot: QtBot) -> Iterator[Player]:
+    player = Player(write_clip(tmp_path / "film.mp4", codec_options=LOSSLESS), qtbot)
+    yield player
+    close(player.playback)
+
+
+def test_it_begins_paused_at_the_first_frame(film: Player) -> None:
+    film.sees(0)
+    assert not film.playback.playing
+    assert film.playback.position_s == 0
+    assert film.playback.duration_s == pytest.approx(2.0, abs=0.01)
+    assert film.playback.has_sound is False
+
+
+@pytest.mark.parametrize("number", [1, 7, 25, 49])
+def test_a_frames_time_shows_that_frame(film: Player, number: int) -> None:
+    film.sees(0)
+    film.playback.seek(number * STEP_S)
+    film.sees(number)
+    assert film.playback.position_s == pytest.approx(number * STEP_S)
+
+
+def test_a_time_asked_for_before_the_file_is_open_is_not_lost(film: Player) -> None:
+    film.playback.seek(10 * STEP_S)
+    film.sees(10)
+
+
+def test_frames_are_stepped_one_by_one(film: Player) -> None:
+    film.sees(0)
+    film.playback.step(-1)
+    film.playback.seek(5 * STEP_S)
+    film.sees(5)
+    for direction, number in ((1, 6), (1, 7), (-1, 6), (-1, 5), (-1, 4)):
+        film.playback.step(direction)
+        film.sees(number)
+        film.bot.waitUntil(
+            lambda number=number: abs(film.playback.position_s - number * STEP_S) < 0.002
+        )
+
+
+def test_stepping_goes_by_frames_where_their_rate_changes(tmp_path: Path, qtbot: QtBot) -> None:
+    times = [0, 40, 80, 500, 1000, 1040, 1080]
+    path = write_clip(tmp_path / "uneven.mkv", frames=7, times_ms=times, codec_options=LOSSLESS)
+    player = Player(path, qtbot)
+    player.sees(0)
+    for number in (1, 2, 3, 4, 5):
+        player.playback.step(1)
+        player.sees(number)
+        qtbot.waitUntil(
+            lambda number=number: abs(player.playback.position_s - times[number] / 1000) < 0.01
+        )
+    close(player.playback)
+
+
+def test_playing_reaches_the_end_and_begins_again(film: Player) -> None:
+    film.sees(0)
+    film.playback.seek(1.7)
+    film.sees(42)
+    film.playback.play()
+    film.bot.waitUntil(lambda: film.playback.playing)
+    film.bot.waitUntil(lambda: film.playback.at_end() and not film.playback.playing)
+    film.sees(49)  # what was seen last stays
+    film.playback.seek(0.4)
+    film.sees(10)
+    film.playback.seek(2.0)
+    film.playback.play()
+    film.bot.waitUntil(lambda: film.playback.playing and film.playback.position_s < 1)
+
+
+def test_playing_pauses_where_it_is_told_to(film: Player) -> None:
+    film.sees(0)
+    film.playback.play(until_s=0.4)
+    film.bot.waitUntil(lambda: film.playback.playing)
+    film.bot.waitUntil(lambda: not film.playback.playing)
+    assert film.playback.position_s == 0.4
+    film.sees(10)
+
+
+def test_one_player_shows_film_after_film(film: Player, tmp_path: Path) -> None:
+    film.sees(0)
+    film.playback.seek(20 * STEP_S)
+    film.playback.close()
+    film.playback.open(tmp_path / "film.mp4")
+    assert film.playback.position_s == 0
+    film.sees(0)
+    film.playback.seek(7 * STEP_S)
+    film.sees(7)
+
+
+def test_a_larger_box_gives_a_larger_picture(film: Player) -> None:
+    film.sees(0)
+    assert film.image.size() == QSize(128, 96)
+    film.playback.set_box(QSize(640, 200))
+    film.bot.waitUntil(lambda: film.image.height() == 200)
+
+
+def test_a_film_taken_sideways_is_shown_upright(tmp_path: Path, qtbot: QtBot) -> None:
+    path = write_clip(tmp_path / "sideways.mp4", codec_options=LOSSLESS)
+    # The track header's matrix, 40 bytes in: a quarter turn clockwise.
+    patch(path, b"tkhd", 40, "9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
+    player = Player(path, qtbot)
+    player.sees(0)
+    assert player.image.size() == QSize(72, 96)
+    top, bottom = (QColor(player.image.pixel(36, y)).red() for y in (5, 90))
+    assert top < 20 < 100 < bottom  # what grew to the right grows downwards
+    close(player.playback)
+
+
+def test_times_count_from_the_first_picture_as_the_engines_do(tmp_path: Path, qtbot: QtBot) -> None:
+    # A sound that begins 0.2 s before the picture is an encoder's delay, 0.7 s before is a clip's.
+    # Qt then counts the codec's priming in, 23 ms here: the time asked for leaves room for that.
+    for late_ms, offset_s in ((200, 0.0), (700, 0.7)):
+        times = [late_ms + 40 * number for number in range(50)]
+        path = write_clip(
+            tmp_path / f"late{late_ms}.mkv", times_ms=times, tone=Tone(HUM), codec_options=LOSSLESS
+        )
+        player = Player(path, qtbot)
+        player.sees(0)
+        player.playback.seek(offset_s + 10 * STEP_S + 0.03)
+        player.sees(10)
+        close(player.playback)
+
+
+def test_a_sound_plays_without_anything_to_hear_it_with(tmp_path: Path, qtbot: QtBot) -> None:
+    path = write_clip(tmp_path / "hum.wav", frames=0, tone=Tone(HUM, codec="pcm_s16le"))
+    playback = opened(path)
+    qtbot.waitUntil(lambda: playback.has_sound is True)
+    assert playback.duration_s == pytest.approx(4.0, abs=0.05)
+    playback.set_volume(0.5, muted=False)
+    playback.play()
+    qtbot.waitUntil(lambda: playback.position_s > 0.2)
+    playback.seek(2.0)
+    qtbot.waitUntil(lambda: playback.position_s > 2.1)
+    playback.set_rate(2.0)
+    playback.pause()
+    qtbot.waitUntil(lambda: not playback.playing)
+    close(playback)
+
+
+def test_what_cannot_be_played_fails_once(tmp_path: Path, qtbot: QtBot) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_text("no film")
+    failures: list[bool] = []
+    playback = opened(path)
+    playback.failed.connect(lambda: failures.append(playback.broken))
+    qtbot.waitUntil(lambda: bool(failures))
+    assert failures == [True]
+    playback.seek(1.0)
+    playback.play()
+    close(playback)
+
+
+QUIET = """
+import sys
+from pathlib import Path
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+app = QApplication([])
+from app.widgets.latest_task import LatestTask
+from app.widgets.media_playback import MediaPlayback
+playing = MediaPlayback(LatestTask())
+playing.imageChanged.connect(lambda _: playing.play())
+playing.positionChanged.connect(lambda at: at > 0.2 and app.quit())
+playing.failed.connect(app.quit)
+playing.open(Path(sys.argv[1]))
+QTimer.singleShot(20_000, app.quit)
+app.exec()
+playing.close()
+playing.images.close()
+"""
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264", "broken"])
+def test_the_libraries_write_nothing_to_the_terminal(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "film.avi"
+    if codec == "broken":
+        path.write_bytes(b"RIFF" + bytes(100))
+    else:
+        options = {"g": "12"}  # any: none means those of x264
+        write_clip(path, codec=codec, codec_options=options, tone=Tone(HUM, codec="mp2"))
+    usual = {key: value for key, value in os.environ.items() if key != "QT_LOGGING_RULES"}
+    run = subprocess.run(
+        [sys.executable, "-c", QUIET, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=usual,
+    )
+    assert run.stdout + run.stderr == ""
