@@ -1,6 +1,6 @@
 """Takes the pictures of the window that the documentation shows, from the real window.
 
-    python tests/screenshots.py docs            # needs xvfb-run
+    python tests/screenshots.py docs --home /home/ada            # needs xvfb-run
 
 Each scene is a program of its own with a home of its own, on a screen that nobody sees. Nothing is
 made up: the answers are the demo model's; for the picture of a half-written answer the engine
@@ -22,7 +22,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SCREEN = "2880x1800x24"
 MOST_BYTES = 150_000
-CLIP = ROOT / "assets" / "clips" / "bounce.mp4"
 PATIENCE_S = 120.0
 
 
@@ -61,7 +60,10 @@ class Scene:
         end = time.monotonic() + seconds
         self.until(lambda: time.monotonic() > end)
 
-    def open(self, path: Path = CLIP) -> None:
+    def open(self, name: str = "bounce.mp4") -> None:
+        from assets import demo_clips
+
+        path = demo_clips() / name
         self.window.views.notices.clear()
         self.window.open_clip(path)
         self.until(lambda: self.window.clip_work.clip and self.window.clip_work.preview)
@@ -91,6 +93,8 @@ class Scene:
         picture.save(path, optimize=True)
         if path.stat().st_size > MOST_BYTES:
             picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        size = f"{picture.width} x {picture.height}, {path.stat().st_size // 1000} kB"
+        sys.stdout.write(f"{path.name}: {size}\n")
 
     def close(self) -> None:
         self.window.close()
@@ -111,27 +115,15 @@ def answer(out: Path) -> Scene:
     scene = Scene(out)
     scene.open()
     scene.ask(DIRECTION)
-    halted: list[int] = []
-
-    def halt(*_: object) -> None:
-        pid = scene.window._link.pid
-        if pid is not None and not halted and len(scene.window.talk.writing.answer) > 40:
-            halted.append(pid)
-            os.kill(pid, signal.SIGSTOP)
-
-    scene.window.talk.piece.connect(halt)
+    pid = scene.window._link.pid
+    scene.window.talk.ask(DESCRIBE)
     for _ in range(40):
-        scene.window.talk.ask(DESCRIBE)
-        scene.until(lambda: halted or scene.window.talk.writing is None)
-        if scene.window.talk.writing is not None:
+        if halt_half_way(scene, pid):
             break
-        while halted:  # it came too late: the answer was complete
-            os.kill(halted.pop(), signal.SIGCONT)
         scene.window.talk.edit(scene.window.talk.conversation.turns[-1].id, DESCRIBE)
     scene.rest()
     scene.shoot("half-way")
-    for pid in halted:
-        os.kill(pid, signal.SIGCONT)
+    os.kill(pid, signal.SIGCONT)
     scene.until(lambda: scene.window.talk.writing is None)
     scene.ask(BEEPS)
     scene.shoot("answer")
@@ -141,6 +133,18 @@ def answer(out: Path) -> Scene:
     box = (corner.x(), top, corner.x() + player.width(), corner.y() + player.height())
     scene.shoot("coverage", box)
     return scene
+
+
+def halt_half_way(scene: Scene, pid: int) -> bool:
+    """Let the engine go on by a millisecond or two until its answer is half written."""
+    while (turn := scene.window.talk.writing) is not None:
+        os.kill(pid, signal.SIGSTOP)
+        scene.rest(0.06)
+        if 30 < len(turn.answer) < 90:
+            return True
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.0015)
+    return False
 
 
 def history(out: Path) -> Scene:
@@ -153,7 +157,7 @@ def history(out: Path) -> Scene:
         "bounce.mp4": DESCRIBE,
     }
     for clip, question in clips.items():
-        scene.open(CLIP.with_name(clip))
+        scene.open(clip)
         scene.ask(question)
     scene.window.commands.search_history.trigger()
     scene.window.views.history.search.setText("circle moves")
@@ -216,10 +220,13 @@ def german(out: Path) -> Scene:
 
 
 def error(out: Path) -> Scene:
+    from assets import demo_clips
+
     scene = Scene(out)
     scene.window.views.notices.clear()
-    broken = Path(tempfile.mkdtemp()) / "holiday.mp4"
-    broken.write_bytes(CLIP.read_bytes()[:9000])
+    broken = Path.home() / "Videos" / "holiday.mp4"
+    broken.parent.mkdir()
+    broken.write_bytes((demo_clips() / "bounce.mp4").read_bytes()[:9000])
     scene.window.open_clip(broken)
     scene.until(lambda: scene.window.clip_work.clip)
     scene.until(lambda: not scene.window.clip_work.encoding_now)
@@ -255,19 +262,29 @@ SCENES: dict[str, tuple[Callable[[Path], Scene], dict[str, str]]] = {
 }
 
 
-def environments(names: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """A home of its own for each scene."""
+def environments(names: list[str], home: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """A home of its own for each scene, with the program in it: paths are seen in the pictures."""
+    program = home / "vl2-desktop"
     for name in names:
-        with tempfile.TemporaryDirectory(prefix="home-") as home:
-            folders = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")
-            own = dict.fromkeys(folders, home) | SCENES[name][1]
-            yield name, {**os.environ, **own, "QT_QPA_PLATFORM": "xcb", "PYTHONPATH": str(ROOT)}
+        home.mkdir(parents=True)
+        try:
+            for package in ("app", "assets", "engines"):
+                shutil.copytree(ROOT / package, program / package)
+            own = {"HOME": str(home), "PYTHONPATH": str(program), "QT_QPA_PLATFORM": "xcb"}
+            for folder in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+                own[folder] = str(home / ".local")
+            yield name, {**os.environ, **own, **SCENES[name][1]}
+        finally:
+            shutil.rmtree(home)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="folder of the pictures")
     parser.add_argument("scenes", nargs="*", help=f"all, or some of: {', '.join(SCENES)}")
+    parser.add_argument(
+        "--home", type=Path, help="the user's folder in the pictures; must not exist"
+    )
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     names = parsed.scenes or list(SCENES)
@@ -275,11 +292,13 @@ def main() -> int:
         SCENES[names[0]][0](parsed.out).close()
         return 0
     if shutil.which("xvfb-run") is None:
+        sys.stderr.write("screenshots: xvfb-run is missing; make_desktop.sh installs it\n")
         return 1
     parsed.out.mkdir(parents=True, exist_ok=True)
+    home = parsed.home or Path(tempfile.mkdtemp()) / "ada"
     failed = 0
-    for name, environment in environments(names):
-        command = [sys.executable, __file__, str(parsed.out), name, "--here"]
+    for name, environment in environments(names, home):
+        command = [sys.executable, "-P", __file__, str(parsed.out.resolve()), name, "--here"]
         screen = ["xvfb-run", "-a", "-s", f"-screen 0 {SCREEN}"]
         failed += subprocess.run([*screen, *command], env=environment, check=False).returncode != 0
     return 1 if failed else 0
