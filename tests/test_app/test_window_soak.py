@@ -59,5 +59,6 @@ def test_two_hundred_clips_leave_both_processes_as_they_were(desktop) -> None:
         sys.__stderr__.write(f"\n{name}, by tenths: {parts}")
     for values in sizes.values():
         assert mean(values[-tenth:]) <= 1.05 * mean(values[tenth : 2 * tenth])
+    # A pool's thread may start late, once; a leak would go on.
     for values in counts.values():
-        assert max(values[-tenth:]) <= max(values[tenth : 2 * tenth])
+        assert max(values[-tenth:]) <= max(values[: CYCLES // 2])
