@@ -18,7 +18,7 @@ demo: $(venv)/runtime  ## ask the bundled model about the bundled clip (CLIP=…
 	@$(bin)/vl2 ask "$(CLIP)" "$(QUESTION)"
 
 test: $(venv)/developer check  ## lint, types, import rules and the test suite
-	$(bin)/python -m pytest
+	$(bin)/python -m pytest -m "not slow and not gpu"
 
 check: $(venv)/developer  ## lint, types and import rules only
 	$(bin)/ruff check .
