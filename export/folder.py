@@ -77,7 +77,8 @@ def publish(part: Path, target: Path) -> None:
 def _disk_failed(error: OSError, part: Path, target: Path) -> ExportError:
     reason = (error.strerror or str(error)).lower()
     place = str(error.filename or part)
-    if place.startswith(str(part)):
+    # The unfinished bundle and the state of a quantisation are siblings named after it.
+    if place.startswith(str(target)):
         return ExportError(
             f"{target} could not be written ({reason}); free space or choose another place with -o."
         )

@@ -69,10 +69,9 @@ def quantise_decoder(
         calibration.weights,
     )
     for i in range(config.num_hidden_layers):
-        layer = checkpoint.decoder_layer(i, experts=False) if i >= start else None
-        if layer is not None:
+        if i >= start:
             job = LayerJob(i, streams, options, partial(checkpoint.expert, i), state)
-            job.run(layer)
+            job.run(checkpoint.decoder_layer(i, experts=False))
             if not bool(torch.isfinite(streams.stored.x).all()):
                 raise not_finite(i, "its output")
             state.save_streams(i + 1, streams.stored.x, streams.original.x)

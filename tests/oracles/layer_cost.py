@@ -31,6 +31,7 @@ from tests.oracles.smollm2_quality import TextCheckpoint
 
 GEOMETRIES = {
     "mistral-7b": {"hidden_size": 4096, "intermediate_size": 14336, "num_key_value_heads": 8},
+    "small": {"hidden_size": 2048, "intermediate_size": 7168, "num_key_value_heads": 4},
     "qwen2-7b": {"hidden_size": 3584, "intermediate_size": 18944, "num_key_value_heads": 4},
 }
 SEQUENCE = 1024

@@ -1,6 +1,8 @@
 """`vl2-export` with GPTQ from the command line: bundle, report, GPTQ folder, interruptions."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -184,6 +186,20 @@ def test_what_does_not_go_together_is_said_at_once(
     said = capsys.readouterr().err.splitlines()
     assert sentence in said[-1]
     assert not list(tmp_path.glob("x.vl2*"))
+
+
+def test_a_disk_that_fills_up_while_quantising(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: QuantiseState, *_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder / "x.safetensors"))
+
+    monkeypatch.setattr(QuantiseState, "save_part", full)
+    arguments = [str(checkpoint("mistral")), "-o", str(tmp_path / "x.vl2")]
+    assert main([*arguments, "--calibration", str(clips)]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "x.vl2 could not be written (no space left on device); free space" in said
+    assert not list(tmp_path.glob("x.*"))
 
 
 def test_a_layer_of_nan_leaves_nothing(
