@@ -1,6 +1,6 @@
 """Takes the pictures of the window that the documentation shows, from the real window.
 
-    python tests/screenshots.py docs --home /home/ada            # needs xvfb-run
+    python tests/screenshots.py docs --home /home/user            # needs xvfb-run
 
 Each scene is a program of its own with a home of its own, on a screen that nobody sees. Nothing is
 made up: the answers are the demo model's; for the picture of a half-written answer the engine
@@ -124,6 +124,8 @@ def answer(out: Path) -> Scene:
     scene.rest()
     scene.shoot("half-way")
     os.kill(pid, signal.SIGCONT)
+    scene.until(lambda: scene.window.talk.writing is None)
+    scene.window.talk.edit(scene.window.talk.conversation.turns[-1].id, DESCRIBE)
     scene.until(lambda: scene.window.talk.writing is None)
     scene.ask(BEEPS)
     scene.shoot("answer")
@@ -295,7 +297,7 @@ def main() -> int:
         sys.stderr.write("screenshots: xvfb-run is missing; make_desktop.sh installs it\n")
         return 1
     parsed.out.mkdir(parents=True, exist_ok=True)
-    home = parsed.home or Path(tempfile.mkdtemp()) / "ada"
+    home = parsed.home or Path(tempfile.mkdtemp()) / "user"
     failed = 0
     for name, environment in environments(names, home):
         command = [sys.executable, "-P", __file__, str(parsed.out.resolve()), name, "--here"]

@@ -769,6 +769,13 @@
     </message>
 </context>
 <context>
+    <name>HistoryDesk</name>
+    <message>
+        <source>Written to {path}.</source>
+        <translation>Geschrieben nach {path}.</translation>
+    </message>
+</context>
+<context>
     <name>HistoryPanel</name>
     <message>
         <source>History</source>
@@ -914,10 +921,6 @@
         <translation>Das Aufnehmen des Clips wurde angehalten; es wird nachgeholt, sobald Sie fragen.</translation>
     </message>
     <message>
-        <source>Written to {path}.</source>
-        <translation>Geschrieben nach {path}.</translation>
-    </message>
-    <message>
         <source>There is no file and no path on the clipboard.</source>
         <translation>In der Zwischenablage ist weder eine Datei noch ein Pfad.</translation>
     </message>
@@ -932,10 +935,6 @@
     <message>
         <source>Find it…</source>
         <translation>Suchen …</translation>
-    </message>
-    <message>
-        <source>The language changes when the program is started again.</source>
-        <translation>Die Sprache wechselt, wenn das Programm neu gestartet wird.</translation>
     </message>
     <message>
         <source>About {program}</source>
@@ -1602,6 +1601,13 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
     </message>
 </context>
 <context>
+    <name>SettingsDesk</name>
+    <message>
+        <source>The language changes when the program is started again.</source>
+        <translation>Die Sprache wechselt, wenn das Programm neu gestartet wird.</translation>
+    </message>
+</context>
+<context>
     <name>SettingsPage</name>
     <message>
         <source>Settings</source>
@@ -1784,6 +1790,10 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
     <message>
         <source>Waiting for the model</source>
         <translation>Wartet auf das Modell</translation>
+    </message>
+    <message>
+        <source>{name} has another content now than the clip that was asked about; new answers are about what it is now.</source>
+        <translation>{name} hat jetzt einen anderen Inhalt als der Clip, nach dem gefragt wurde; neue Antworten gelten dem jetzigen.</translation>
     </message>
 </context>
 <context>

@@ -26,6 +26,7 @@ class ClipWork(QObject):
     covered = Signal(object)  # engines.config.Coverage, None while it is not known
     encoding = Signal(object, object)  # what is being done or None; fraction or None
     opened = Signal(object)  # Opened
+    replaced = Signal(object)  # ClipRecord whose content is not the one that was remembered
     problem = Signal(str)  # it cannot be encoded; a sentence
     cancelled = Signal()
 
@@ -102,11 +103,6 @@ class ClipWork(QObject):
         self._sound, self._num_frames = options.sound, options.num_frames
         self._later()
 
-    def set_hash(self, sha256: str) -> None:
-        """The clip's hash has become known."""
-        if self.clip is not None:
-            self.clip = replace(self.clip, sha256=sha256)
-
     def prepare(self) -> None:
         """Encode what is to be asked about, unless that was begun already."""
         self._settle.stop()
@@ -169,7 +165,11 @@ class ClipWork(QObject):
         if job != self._opening:
             return
         self._opening = None
-        self.set_hash(opened.sha256)
+        if self.clip is not None:
+            known = self.clip.sha256
+            self.clip = replace(self.clip, sha256=opened.sha256)
+            if known not in (None, opened.sha256):
+                self.replaced.emit(self.clip)
         self.encoding.emit(None, None)
         self.covered.emit(opened.coverage)
         self.opened.emit(opened)

@@ -177,6 +177,13 @@ class PlayerPane(QWidget):
         if self._playback is not None:
             self._playback.pause()
 
+    def warm_up(self) -> MediaPlayback:
+        """Load the library behind films and sounds, which takes longer than a click may."""
+        if self._media is None:
+            self._media = MediaPlayback(self._images, self)
+            self._listen(self._media)
+        return self._media
+
     def seek(self, time_s: float) -> None:
         """Go to a time."""
         if self._playback is not None:
@@ -239,11 +246,9 @@ class PlayerPane(QWidget):
             return self._listen(still(path, self._images, self))
         if kind == "frames":
             return self._listen(FolderPlayback(path, self._images, self))
-        if self._media is None:
-            self._media = MediaPlayback(self._images, self)
-            self._listen(self._media)
-        self._media.open(path)
-        return self._media
+        media = self.warm_up()
+        media.open(path)
+        return media
 
     def _listen(self, playback: Playback) -> Playback:
         playback.imageChanged.connect(self.view.set_image)

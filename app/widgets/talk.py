@@ -12,16 +12,11 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from app.clip_files import guess_kind, likely_folders
-from app.conversation import Conversation, Turn, options_json, suggest_title
-from app.history import (
-    ClipRecord,
-    ConversationRecord,
-    History,
-    TurnStatus,
-    clip_record,
-    clip_status,
-)
+from app.clip_files import likely_folders
+from app.clip_lookup import look_at, recall, same_clip
+from app.conversation import Conversation, Turn
+from app.history import ClipRecord, ConversationRecord, History, TurnStatus
+from app.history_writer import HistoryWriter
 from app.inference import Opened
 from app.settings import Settings
 from app.widgets.ask_options import AskOptions
@@ -29,7 +24,7 @@ from app.widgets.background_tasks import BackgroundTasks
 from app.widgets.clip_work import ClipWork
 from app.widgets.engine_link import EngineLink
 from app.widgets.stages import fraction, stage_text
-from engines.errors import MediaError, PromptError, Vl2Error
+from engines.errors import PromptError
 from engines.sampling import GenerateOptions
 
 
@@ -65,15 +60,17 @@ class Talk(QObject):
             settings: whether a history is kept, what new clips begin with.
         """
         super().__init__(clip_work)
-        self._link, self._work, self._history, self._tasks = link, clip_work, history, tasks
+        self._link, self._work, self._tasks = link, clip_work, tasks
+        self._writer = HistoryWriter(history, self.said.emit)
         self.settings = settings
         self.bundle = ""
         self.conversation: Conversation | None = None
         self.options = AskOptions()
         self._asking: int | None = None
         self._turn: Turn | None = None
-        self._unkept = 0  # Turns that no history keeps count downwards.
         self._request = 0  # A slow look at an older request's file is dropped.
+        self._looking = False  # whether a clip is about to be shown …
+        self._early: str | None = None  # … and what was asked about it already
         link.progress.connect(self._progress)
         link.piece.connect(self._piece)
         link.finished.connect(self._finished)
@@ -82,6 +79,7 @@ class Talk(QObject):
         link.died.connect(self._died)
         clip_work.problem.connect(self._problem)
         clip_work.opened.connect(self._opened)
+        clip_work.replaced.connect(self._replaced)
 
     @property
     def writing(self) -> Turn | None:
@@ -102,14 +100,15 @@ class Talk(QObject):
             self.optionsChanged.emit(self.options)
             self._work.show(clip, self.options)
             self._show(Conversation())
-            if question is not None:
-                self.ask(question)
+            if self._early is not None:
+                self.ask(self._early)
 
-        self._newest(partial(_look_at, path), show)
+        self._newest(partial(look_at, path), show)
+        self._looking, self._early = True, question
 
     def open_conversation(self, number: int) -> None:
         """Show a conversation of the history and open its clip, wherever that lies now."""
-        self._newest(partial(_recall, self._history, number), self._restore)
+        self._newest(partial(recall, self._writer.history, number), self._restore)
 
     def new_conversation(self) -> None:
         """Begin anew about the same clip."""
@@ -119,6 +118,7 @@ class Talk(QObject):
     def close_clip(self) -> None:
         """Show nothing."""
         self._request += 1
+        self._looking = False
         self.leave()
         self._work.close()
         self._show(None)
@@ -130,6 +130,9 @@ class Talk(QObject):
 
     def ask(self, question: str) -> None:
         """Ask about the clip."""
+        if self._looking:
+            self._early = question
+            return
         conversation = self._ready(question)
         if conversation is not None:
             options = self.options.generate
@@ -143,7 +146,7 @@ class Talk(QObject):
         if conversation is not None and conversation.turn(turn_id) is not None:
             index = conversation.index(turn_id)
             options = self.options.generate
-            self._forget_from(conversation, turn_id)
+            self._writer.forget_from(conversation, turn_id)
             number = self._keep(conversation, question, options)
             self._put(conversation, conversation.edit(index, question, options, number))
 
@@ -157,7 +160,7 @@ class Talk(QObject):
             options = self.options.generate
             if replace(options, seed=0) == replace(turn.options, seed=0):
                 options = replace(turn.options, seed=turn.options.seed + 1)
-            self._forget_from(conversation, turn_id)
+            self._writer.forget_from(conversation, turn_id)
             number = self._keep(conversation, turn.question, options)
             self._put(conversation, conversation.regenerate(index, options, number))
 
@@ -174,11 +177,14 @@ class Talk(QObject):
     def _newest(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         self._request += 1
         request = self._request
-        self._tasks.run(
-            work,
-            lambda value: done(value) if request == self._request else None,
-            lambda sentence: self.refused.emit(sentence) if request == self._request else None,
-        )
+        self._looking, self._early = False, None
+
+        def answer(act: Callable[[Any], None], value: Any) -> None:
+            if request == self._request:
+                self._looking = False
+                act(value)
+
+        self._tasks.run(work, partial(answer, done), partial(answer, self.refused.emit))
 
     def _show(self, conversation: Conversation | None) -> None:
         self.conversation = conversation
@@ -225,20 +231,19 @@ class Talk(QObject):
             self.clipLost.emit(clip, sentence.format(path=clip.path), True)
 
         folders = likely_folders(clip.path, self.settings.recent)
-        closing = self._tasks.closing.is_set
-        self._newest(lambda: self._history.find_moved(record.id, folders, closing), show)
+        closing, history = self._tasks.closing.is_set, self._writer.history
+        self._newest(lambda: history.find_moved(record.id, folders, closing), show)
 
     def _move_clip(self, number: int, clip: ClipRecord) -> None:
-        self._write(lambda: self._history.relocate(number, clip.path))
+        self._writer.relocate(number, clip.path)
         self._show_clip(clip)
 
     def relocate(self, path: Path) -> None:
         """Take a file that the user has found as the conversation's clip, if it is the same."""
         number = self.conversation.id if self.conversation is not None else None
         if number is not None:
-            self._newest(
-                partial(_same_clip, self._history, number, path), partial(self._move_clip, number)
-            )
+            look = partial(same_clip, self._writer.history, number, path)
+            self._newest(look, partial(self._move_clip, number))
 
     def _ready(self, question: str) -> Conversation | None:
         """The conversation, to which this question may be put now."""
@@ -272,9 +277,7 @@ class Talk(QObject):
         if turn is None or self.conversation is None:
             return
         self.conversation.finish(turn.id, status, result)
-        if turn.id > 0:
-            number, answer = turn.id, turn.answer
-            self._write(lambda: self._history.finish(number, answer, status, result))
+        self._writer.finish(turn, status, result)
         self.waiting.emit(None, None)
         self.ended.emit(turn.id, status, result)
         self.historyChanged.emit()
@@ -290,8 +293,7 @@ class Talk(QObject):
         if not turn.answer:
             self.waiting.emit(None, None)
         self.conversation.add_piece(turn.id, text)
-        if turn.id > 0:
-            self._write(lambda: self._history.append(turn.id, text))
+        self._writer.append(turn, text)
         self.piece.emit(turn.id, text)
 
     def _finished(self, job: int, result: dict[str, Any]) -> None:
@@ -323,67 +325,20 @@ class Talk(QObject):
             self.said.emit(sentence)
 
     def _opened(self, opened: Opened) -> None:
-        number = self.conversation.id if self.conversation is not None else None
-        if number is not None and number > 0:
-            self._write(lambda: self._history.set_clip_hash(number, opened.sha256))
+        if self.conversation is not None:
+            self._writer.set_hash(self.conversation, opened.sha256)
+
+    def _replaced(self, clip: ClipRecord) -> None:
+        if self.conversation is not None and self.conversation.turns:
+            changed = self.tr(
+                "{name} has another content now than the clip that was asked about; new answers"
+                " are about what it is now."
+            )
+            self.said.emit(changed.format(name=clip.path.name))
 
     def _keep(self, conversation: Conversation, question: str, options: GenerateOptions) -> int:
-        """The turn's number in the history, or a negative one when it is not kept."""
-        if self.settings.history_enabled:
-            clip = self._work.clip
-            if conversation.id is None:
-                conversation.title = suggest_title(question, clip.path.name if clip else None)
-                conversation.bundle = self.bundle
-                conversation.id = self._write(
-                    lambda: self._history.create(conversation.title, clip, self.bundle)
-                )
-            if conversation.id is not None:
-                number, stored = conversation.id, options_json(conversation.clip, options)
-                kept: int | None = self._write(
-                    lambda: self._history.add_turn(number, question, stored)
-                )
-                if kept is not None:
-                    return kept
-        self._unkept -= 1
-        return self._unkept
-
-    def _forget_from(self, conversation: Conversation, turn_id: int) -> None:
-        number = conversation.id
-        if number is not None and turn_id > 0:
-            self._write(lambda: self._history.drop_from(number, turn_id))
-
-    def _write(self, act: Callable[[], Any]) -> Any:
-        """Write to the history; what it cannot take is said and the conversation goes on."""
-        try:
-            return act()
-        except Vl2Error as error:
-            self.said.emit(str(error))
-            return None
-
-
-def _look_at(path: Path) -> ClipRecord:
-    path = path.resolve()
-    return clip_record(path, guess_kind(path, path.is_dir()))
-
-
-def _recall(history: History, number: int) -> tuple[ConversationRecord, str]:
-    record = history.load(number)
-    return record, "here" if record.clip is None else clip_status(record.clip)
-
-
-def _same_clip(history: History, number: int, path: Path) -> ClipRecord:
-    from engines.media import clip_hash  # brings the media libraries, seldom needed here
-
-    remembered, found = history.load(number).clip, _look_at(path)
-    if remembered is not None and remembered.sha256 is not None:
-        sha256 = clip_hash(found.path)
-        if sha256 != remembered.sha256:
-            raise MediaError(
-                f"{path.name} is not the clip of this conversation, its content differs; open it"
-                " as a clip of its own."
-            )
-        found = replace(found, sha256=sha256)
-    return found
+        self._writer.enabled = self.settings.history_enabled
+        return self._writer.begin(conversation, self._work.clip, question, options, self.bundle)
 
 
 def _fitting(options: AskOptions, kind: str) -> AskOptions:

@@ -210,8 +210,9 @@ def icon(name: str, role: str = "text") -> QIcon:
     if key not in _state.icons:
         made = QIcon()
         for mode, used in ((QIcon.Mode.Normal, role), (QIcon.Mode.Disabled, "outline")):
+            renderer = QSvgRenderer(QByteArray(svg(name, used).encode()))
             for side in ICON_SIZES:
-                made.addPixmap(pixmap(name, side, used), mode)
+                made.addPixmap(_drawn(renderer, side), mode)
         _state.icons[key] = made
         _state.names[made.cacheKey()] = key
     return _state.icons[key]
@@ -226,14 +227,19 @@ def pixmap(name: str, side: int, role: str = "text", ratio: float = 1.0) -> QPix
         role: The colour.
         ratio: The screen's pixels for each of those (`QWidget.devicePixelRatioF`).
     """
-    whole = round(side * ratio)
-    result = QPixmap(QSize(whole, whole))
+    renderer = QSvgRenderer(QByteArray(svg(name, role).encode()))
+    result = _drawn(renderer, round(side * ratio))
+    result.setDevicePixelRatio(ratio)
+    return result
+
+
+def _drawn(renderer: QSvgRenderer, side: int) -> QPixmap:
+    result = QPixmap(QSize(side, side))
     result.fill(Qt.GlobalColor.transparent)
     painter = QPainter(result)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    QSvgRenderer(QByteArray(svg(name, role).encode())).render(painter, QRectF(0, 0, whole, whole))
+    renderer.render(painter, QRectF(0, 0, side, side))
     painter.end()
-    result.setDevicePixelRatio(ratio)
     return result
 
 

@@ -1,7 +1,7 @@
 """The main window: history at the left, the clip in the middle, the conversation at the right.
 
 Puts the views together and connects them with what does the work (`talk`, `clip_work`,
-`history_work`, `model_desk`); decides nothing about answers or models itself.
+and a desk each for history, models and settings); decides nothing about answers itself.
 """
 
 from dataclasses import replace
@@ -10,20 +10,21 @@ from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QCloseEvent, QResizeEvent
-from PySide6.QtWidgets import QApplication, QMainWindow, QMenu, QMessageBox, QWidget
+from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox, QWidget
 
-from app.history import ClipRecord, ConversationRow, History
-from app.settings import Settings, generate_options, with_recent
-from app.widgets import file_dialogs, theme
-from app.widgets.ask_options import AskOptions
+from app.history import ClipRecord, History
+from app.settings import Settings, with_recent
+from app.widgets import file_dialogs
 from app.widgets.background_tasks import BackgroundTasks
 from app.widgets.bundle_work import BundleWork
 from app.widgets.clip_drops import ClipDrops
 from app.widgets.clip_work import ClipWork, Range
 from app.widgets.engine_link import EngineLink
+from app.widgets.history_desk import HistoryDesk
 from app.widgets.history_work import HistoryWork
 from app.widgets.model_desk import ModelDesk
 from app.widgets.palette import CommandPalette, put_under
+from app.widgets.settings_desk import SettingsDesk
 from app.widgets.settings_store import SettingsStore
 from app.widgets.shortcut_sheet import ShortcutSheet
 from app.widgets.suggestions import suggested_questions
@@ -57,7 +58,6 @@ class MainWindow(QMainWindow):
         self.setWindowTitle(TITLE)
         link.setParent(self)
         self._link, self._history = link, history
-        self._titles: dict[int, str] = {}
         self._tasks = BackgroundTasks(self)
         self.store = SettingsStore(settings, settings_path, self._tasks, self)
         self.clip_work = ClipWork(link, self)
@@ -76,18 +76,10 @@ class MainWindow(QMainWindow):
         self._connect_commands()
         self._connect_clip()
         self._connect_talk()
-        self._connect_history()
-        self.commands.settings_page.triggered.connect(
-            lambda: self.views.settings.set_settings(self.store.now)
-        )
-        self.views.settings.changed.connect(self.store.change)
-        self.store.changed.connect(self._settings_changed)
-        self.store.failed.connect(self._complain)
-        self._use_settings(settings)
-        controls = self.views.player.controls
-        controls.set_volume(settings.volume)
-        controls.actions["mute"].setChecked(settings.muted)
+        SettingsDesk(self.store, self.talk, self.clip_work, self.views, self.commands)
+        HistoryDesk(self.history_work, self.talk, self.views, self.commands)
         self.views.restore(settings)
+        self.views.player.warm_up()
         self._show_conversation(None)
 
     def start(self, clip: Path | None = None) -> None:
@@ -175,11 +167,8 @@ class MainWindow(QMainWindow):
         commands.quit.triggered.connect(self.close)
         commands.new_conversation.triggered.connect(self._new_conversation)
         commands.find_clip.triggered.connect(self._find_clip)
-        commands.export_markdown.triggered.connect(lambda: self._export_open("markdown"))
-        commands.export_json.triggered.connect(lambda: self._export_open("json"))
         commands.focus_question.triggered.connect(views.focus_question)
         commands.focus_player.triggered.connect(views.focus_player)
-        commands.search_history.triggered.connect(views.search_history)
         commands.full_screen.toggled.connect(self._full_screen)
         commands.palette.triggered.connect(self.command_palette.open)
         commands.shortcuts.triggered.connect(self._show_shortcuts)
@@ -192,7 +181,6 @@ class MainWindow(QMainWindow):
         player.demoRequested.connect(self.open_demo)
         player.rangeChanged.connect(work.set_range)
         player.cancelRequested.connect(work.cancel)
-        player.controls.volumeChanged.connect(self._volume_changed)
         work.changed.connect(self._clip_changed)
         work.previewed.connect(self._previewed)
         work.covered.connect(player.set_coverage)
@@ -212,9 +200,7 @@ class MainWindow(QMainWindow):
         chat.regenerateRequested.connect(talk.regenerate)
         chat.editRequested.connect(talk.edit)
         chat.mediaPasted.connect(self._paste)
-        chat.optionsChanged.connect(lambda: self._options_changed(chat.options()))
         talk.shown.connect(self._show_conversation)
-        talk.optionsChanged.connect(chat.set_options)
         talk.began.connect(self._began)
         talk.piece.connect(chat.add_piece)
         talk.ended.connect(chat.finish_answer)
@@ -223,21 +209,6 @@ class MainWindow(QMainWindow):
         talk.said.connect(self.say)
         talk.clipLost.connect(self._clip_lost)
         self.desk.loaded.connect(self._suggest)
-
-    def _connect_history(self) -> None:
-        panel, work = self.views.history, self.history_work
-        self.talk.historyChanged.connect(work.refresh)
-        work.rows.connect(self._show_rows)
-        work.failed.connect(self._complain)
-        work.exported.connect(
-            lambda path: self.say(self.tr("Written to {path}.").format(path=path))
-        )
-        panel.opened.connect(self._open_conversation)
-        panel.renamed.connect(work.rename)
-        panel.deleted.connect(self._delete)
-        panel.undone.connect(work.undelete)
-        panel.searched.connect(work.search)
-        panel.exportRequested.connect(self._export)
 
     # The clip.
 
@@ -295,10 +266,6 @@ class MainWindow(QMainWindow):
             self.store.change(with_recent(self.store.now, clip.path))
         self.views.focus_question()
 
-    def _volume_changed(self, volume: float) -> None:
-        muted = self.views.player.controls.actions["mute"].isChecked()
-        self.store.change(replace(self.store.now, volume=round(volume, 2), muted=muted))
-
     def _previewed(self, preview: Preview) -> None:
         self.views.player.set_preview(preview)
         kind, heard = preview.kind, preview.peaks is not None
@@ -328,16 +295,6 @@ class MainWindow(QMainWindow):
         self.views.chat.set_conversation(conversation)
         self.views.chat.show_error("")
         self._suggest()
-        self._mark_open()
-
-    def _mark_open(self) -> None:
-        number = self._open_number()
-        self.views.history.set_current(number)
-        for command in (self.commands.export_markdown, self.commands.export_json):
-            command.setEnabled(number is not None)
-
-    def _open_number(self) -> int | None:
-        return None if self.talk.conversation is None else self.talk.conversation.id
 
     def _began(self, turn: Any) -> None:
         self.views.chat.show_error("")
@@ -349,80 +306,7 @@ class MainWindow(QMainWindow):
         questions = [] if clip is None else suggested_questions(info, clip.path, clip.kind)
         self.views.chat.set_suggestions(questions)
 
-    def _options_changed(self, options: AskOptions) -> None:
-        self.talk.set_options(options)
-        generate = options.generate
-        self.store.change(
-            replace(
-                self.store.now,
-                sound=options.sound,
-                num_frames=options.num_frames,
-                temperature=generate.temperature or 0.0,
-                top_p=generate.top_p if generate.top_p is not None else self.store.now.top_p,
-                top_k=generate.top_k,
-                repetition_penalty=generate.repetition_penalty,
-                seed=generate.seed,
-                max_new_tokens=generate.max_new_tokens,
-            )
-        )
-
-    # The history.
-
-    def _open_conversation(self, number: int) -> None:
-        self.views.show_talk()
-        if self._open_number() != number:
-            self.talk.open_conversation(number)
-
-    def _show_rows(self, rows: list[ConversationRow]) -> None:
-        self._titles = {row.id: row.title for row in rows}
-        self.views.history.set_rows(rows)
-        self._mark_open()
-
-    def _delete(self, number: int) -> None:
-        if self._open_number() == number:
-            self.talk.new_conversation()
-        self.history_work.delete(number)
-
-    def _export_open(self, form: str) -> None:
-        number = self._open_number()
-        if number is not None:
-            self._export(number, form)
-
-    def _export(self, number: int, form: str) -> None:
-        path = file_dialogs.choose_export(self, self._titles.get(number, ""), form)
-        if path is not None:
-            self.history_work.export(number, form, path)
-
-    # The settings and the rest.
-
-    def _settings_changed(self, before: Settings, now: Settings) -> None:
-        self.talk.settings = now
-        if self.views.settings.isVisible():
-            self.views.settings.set_settings(now)
-        if before.theme != now.theme:
-            app = QApplication.instance()
-            if isinstance(app, QApplication):
-                theme.apply(app, now.theme)
-        if before.language != now.language:
-            self.say(self.tr("The language changes when the program is started again."))
-        asked = ("sound", "num_frames", "audio_window", "announce_answers")
-        if generate_options(before) != generate_options(now) or any(
-            getattr(before, name) != getattr(now, name) for name in asked
-        ):
-            self._use_settings(now)
-
-    def _use_settings(self, settings: Settings) -> None:
-        options = AskOptions(settings.sound, settings.num_frames, generate_options(settings))
-        if self.clip_work.audio_window != settings.audio_window:
-            self.clip_work.audio_window = settings.audio_window
-            self.talk.set_options(self.talk.options)
-        self.views.chat.reads_answers = settings.announce_answers
-        if options != self.views.chat.options():
-            self.views.chat.set_options(options)
-            self.talk.set_options(options)
-
-    def _complain(self, sentence: str) -> None:
-        self.say(sentence, "error")
+    # The rest.
 
     def _full_screen(self, on: bool) -> None:
         if on:

@@ -260,3 +260,49 @@ def test_demo_clips_are_not_kept_as_recent(desktop: Desktop, tmp_path) -> None:
 
 def test_the_history_file_lies_in_the_users_home(desktop: Desktop, home) -> None:
     assert history_module.history_path().is_relative_to(home)
+
+
+def test_a_question_typed_before_the_file_was_looked_at_is_not_lost(desktop: Desktop) -> None:
+    desktop.drop(CLIP)
+    desktop.type(FIRST["question"])  # in the same moment
+    desktop.until(lambda: desktop.turns)
+    desktop.settled()
+    assert desktop.turns[0].answer == FIRST["answer"]
+
+
+def test_a_clip_with_another_content_is_said(start, tmp_path) -> None:
+    mine = tmp_path / "mine.mp4"
+    mine.write_bytes(CLIP.read_bytes())
+    first = start()
+    first.open(mine)
+    first.ask(FIRST["question"])
+    first.close()
+    changed = bytearray(CLIP.read_bytes())
+    changed[-1] ^= 1  # of the same size
+    mine.write_bytes(changed)
+    second = start()
+    second.until(second.rows)
+    second.views.history.opened.emit(second.rows()[0].id)
+    second.until(lambda: any("another content" in text for text in second.views.notices.texts()))
+    assert second.shown() == FIRST["answer"]
+
+
+def test_a_narrow_window_puts_the_views_above_each_other(desktop: Desktop) -> None:
+    window, views = desktop.window, desktop.views
+    desktop.open(CLIP)
+    assert views.player.mapTo(window, views.player.pos()).x() > 0
+    window.resize(480, 860)
+    desktop.until(lambda: views.chat.mapTo(window, views.chat.rect().topLeft()).y() > 300)
+    assert window.width() == 480
+    assert views.history.isHidden()
+    window.commands.history.trigger()
+    assert views.history.isVisible()
+    assert not views.chat.isVisible()
+    desktop.ask(FIRST["question"])
+    desktop.until(desktop.rows)
+    views.history.opened.emit(desktop.rows()[0].id)
+    assert views.history.isHidden()
+    assert views.chat.isVisible()
+    window.resize(1300, 800)
+    desktop.until(views.history.isVisible)
+    assert views.player.isVisible()

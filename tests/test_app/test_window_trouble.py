@@ -14,6 +14,7 @@ from PIL import Image
 from app import history, settings
 from assets import demo_bundle
 from tests.desktop import CLIP, Desktop, asked_of
+from tests.unprivileged import read_only, unprivileged
 
 pytestmark = pytest.mark.gui
 
@@ -174,3 +175,36 @@ def test_the_engine_that_keeps_dying_is_not_started_for_ever(start) -> None:
     line.action_button.click()
     desktop.open(CLIP)
     assert desktop.ask(FIRST["question"]) == FIRST["answer"]
+
+
+def test_a_home_that_cannot_be_written_is_said(tmp_path) -> None:
+    home = tmp_path / "read-only"
+    home.mkdir()
+    # Everything is loaded by a first window: later the account may not read the libraries.
+    imports = (
+        "from PySide6.QtWidgets import QApplication\n"
+        "from app.history import history_path\n"
+        "from app.widgets.one_window import OneWindow\n"
+        "from app.window_main import make_window\n"
+        "application = QApplication([])\n"
+        "OneWindow(history_path().parent).listen()\n"
+        "first = make_window(application)\n"
+        "first.show()\n"
+        "first.close()\n"
+    )
+    program = (
+        "for name in ('HOME', 'XDG_CACHE_HOME', 'XDG_DATA_HOME', 'XDG_CONFIG_HOME'):\n"
+        "    os.environ[name] = str(path)\n"
+        "print(OneWindow(history_path().parent).listen())\n"
+        "window = make_window(application)\n"
+        "window.show()\n"
+        "print(window._history.notice)\n"
+        "window.store.failed.connect(print)\n"
+        "window.close()\n"
+    )
+    with read_only(home):
+        lines = unprivileged(imports, program, home).splitlines()
+    assert lines[0] == "False"
+    assert "history" in lines[1]
+    assert "settings could not be saved" in lines[2]
+    assert list(home.iterdir()) == []
