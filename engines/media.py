@@ -1,42 +1,36 @@
 """Clips: a path goes in; frames with their times, and sound, come out as plain arrays.
 
-This is the one boundary behind which files are parsed. Only numpy arrays and frozen dataclasses
-cross it, so that it can move into a process of its own. What a clip is, its content says, never
+No file is parsed here: a child process reads it that could not do harm if it wanted to
+(`engines.media_process`), and what it answers is checked. What a clip is, its content says, never
 its name. Kinds: "video" (also animated pictures and folders of frames), "image", "audio".
 Times count in seconds from the clip's first picture (a sound file: from its first sample).
 """
 
 import hashlib
-import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines import media_process
+from engines.config import Mismatch, from_json, to_json
 from engines.errors import MediaError
-from engines.media_file import file_stamp, open_regular, shown
-from engines.packet_index import PacketIndex, PictureTrack, read_index
-from engines.pictures import (
-    FOLDER_FPS,
-    animation_times,
-    folder_frames,
-    is_animated,
-    left_out,
-    open_picture,
-    read_animation,
-    read_picture,
-)
-from engines.sound_reader import Sound, read_spans
-from engines.timeline import Timeline, constant_rate
-from engines.video_reader import decode_frames
+from engines.media_file import file_stamp, is_folder, open_regular, shown
+from engines.timeline import Timeline
+from engines.wire import Packet
 
 HASH_WHOLE_BYTES = 64 << 20
 HASH_BLOCK_BYTES = 1 << 20
 HASH_BLOCKS = 64
+# What is remembered of clips asked about before: small, and asked for again and again.
+REMEMBERED = 16
+SOUND_CHANNELS = 2  # of what is played
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -95,60 +89,106 @@ class Frame:
     exact: bool = True
 
 
+@dataclass(frozen=True)
+class Sound:
+    """A span of sound: `samples` float32 (n,) in [-1, 1] at `sample_rate` Hz.
+
+    `start_s` and `end_s` tell the part that was really there (the rest is zeros), or both are the
+    span's start where nothing was.
+    """
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    """How a clip is to be played.
+
+    Attributes:
+        start_s: where to begin; the first picture is the one on the screen then.
+        width, height: of the box in pixels that pictures have to fit into; 0 for no pictures.
+        sample_rate: of the sound, Hz; 0 for no sound.
+        tempo: how much faster than recorded; voices keep their pitch.
+    """
+
+    start_s: float
+    width: int
+    height: int
+    sample_rate: int
+    tempo: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """A picture, uint8 (h, w, 3), from `time_s` on; or sound, float32 (n, 2), that begins then."""
+
+    time_s: float
+    content: NDArray[np.uint8] | NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PlayedFacts:
+    """A `Played` but for its content."""
+
+    time_s: float
+
+
+@dataclass(frozen=True)
+class TimelineFacts:
+    """A `Timeline` but for its times."""
+
+    end_s: float
+    fps: float | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FrameFacts:
+    """A `Frame` but for its picture."""
+
+    time_s: float
+    exact: bool
+
+
+@dataclass(frozen=True)
+class SoundFacts:
+    """A `Sound` but for its samples."""
+
+    sample_rate: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class FolderFacts:
+    """The names of a folder's pictures, in order."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SoundTrackFacts:
+    """Where the sound of a clip lies, if it has any."""
+
+    info: SoundInfo | None
+
+
 def probe(path: Path) -> MediaInfo:
     """What a clip is, from its content.
 
     Raises:
         MediaError: it cannot be read, or is no clip.
     """
-    source = _classify(path)
-    if source == "container":
-        return _probe_container(path, file_stamp(path))
-    frame = next(read_frames(path, [0]))
-    height, width = frame.rgb.shape[:2]
-    still = source == "image"
-    timeline = read_timeline(path)
-    return MediaInfo(
-        kind="image" if still else "video",
-        path=path,
-        duration_s=None if still else timeline.end_s,
-        fps=None if still else timeline.fps,
-        frame_count=len(timeline.times_s),
-        width=width,
-        height=height,
-        rotation=0,
-        has_video=not still,
-        has_sound=False,
-        sample_rate=None,
-        channels=None,
-    )
+    return _probe(path, _stamp(path))
 
 
-@lru_cache(maxsize=16)
-def _probe_container(path: Path, stamp: tuple[int, int, int]) -> MediaInfo:
-    """Its size is known from a frame; `stamp` makes a changed file another cache key."""
-    index = read_index(path)
-    track, sound = index.pictures, index.sound
-    width = height = rotation = 0
-    if track is not None:
-        first = next(decode_frames(path, track, [int(track.shown_ts[0])]))
-        height, width = first.rgb.shape[:2]
-        rotation = first.rotation
-    return MediaInfo(
-        kind="audio" if track is None else "video",
-        path=path,
-        duration_s=index.end_s,
-        fps=_picture_timeline(index, track).fps if track else None,
-        frame_count=len(track.shown_ts) if track else None,
-        width=width or None,
-        height=height or None,
-        rotation=rotation,
-        has_video=track is not None,
-        has_sound=sound is not None,
-        sample_rate=sound.sample_rate if sound else None,
-        channels=sound.channels if sound else None,
-        notes=index.notes,
-    )
+@lru_cache(maxsize=REMEMBERED)
+def _probe(path: Path, stamp: object) -> MediaInfo:
+    """`stamp` makes a changed file another key of the cache."""
+    return replace(_facts(MediaInfo, _one(path, "probe"), path), path=path)
 
 
 def clip_hash(path: Path) -> str:
@@ -162,7 +202,7 @@ def clip_hash(path: Path) -> str:
         MediaError: the clip cannot be read.
     """
     digest = hashlib.sha256()
-    if _is_folder(path):
+    if is_folder(path):
         for frame in folder_frames(path):
             digest.update(shown(Path(frame.name)).encode() + b"\0" + clip_hash(frame).encode())
         return digest.hexdigest()
@@ -187,44 +227,38 @@ def _file_hash(path: Path, stamp: tuple[int, int, int]) -> str:
     return digest.hexdigest()
 
 
+def folder_frames(path: Path) -> list[Path]:
+    """The pictures of a folder in the order of their names; other files are left out.
+
+    Raises:
+        MediaError: the folder cannot be listed or holds no picture.
+    """
+    names = _facts(FolderFacts, _one(path, "folder"), path).names
+    if any(Path(name).name != name for name in names):
+        raise _nonsense(path)
+    return [path / name for name in names]
+
+
 def read_timeline(path: Path) -> Timeline:
     """The times of all frames of a clip; a still picture has one, at 0.
 
     Raises:
         MediaError: the clip cannot be read, or has no pictures.
     """
-    source = _classify(path)
-    if source == "folder":
-        count = len(folder_frames(path))
-        times = np.arange(count, dtype=np.float64) / FOLDER_FPS
-        return Timeline(times, count / FOLDER_FPS, FOLDER_FPS, left_out(path, count))
-    if source == "image":
-        return Timeline(np.zeros(1), 0.0, None)
-    if source == "animation":
-        return _animation_timeline(path, file_stamp(path))
-    index = read_index(path)
-    if index.pictures is None:
-        raise MediaError(
-            f"The file {shown(path)} has sound but no pictures; ask for its sound only."
-        )
-    return _picture_timeline(index, index.pictures)
+    return _timeline(path, _stamp(path))
 
 
-@lru_cache(maxsize=4)
-def _animation_timeline(path: Path, stamp: tuple[int, int, int]) -> Timeline:
-    """Every frame is decoded for its duration; `stamp` makes a changed file another cache key."""
-    times, end_s = animation_times(path)
-    return Timeline(times, end_s, constant_rate(times, end_s, None))
+@lru_cache(maxsize=REMEMBERED)
+def _timeline(path: Path, stamp: object) -> Timeline:
+    packet = _one(path, "timeline")
+    facts = _facts(TimelineFacts, packet, path)
+    times_s = _array(packet, "float64", 1, path)
+    if not len(times_s) or not np.isfinite(times_s).all():
+        raise _nonsense(path)
+    return Timeline(times_s, facts.end_s, facts.fps, facts.notes)
 
 
-def _picture_timeline(index: PacketIndex, track: PictureTrack) -> Timeline:
-    base = float(track.time_base)
-    times: NDArray[np.float64] = track.shown_ts.astype(np.float64) * base - index.origin_s
-    end_s = track.end_ts * base - index.origin_s
-    return Timeline(times, end_s, constant_rate(times, end_s, track.declared_fps), index.notes)
-
-
-def read_frames(path: Path, indices: Sequence[int]) -> Iterator[Frame]:
+def read_frames(path: Path, indices: Sequence[int]) -> Generator[Frame]:
     """The frames at ascending indices of the clip's timeline, one at a time.
 
     Only one frame is held, so a long clip takes no more memory than a short one.
@@ -232,37 +266,17 @@ def read_frames(path: Path, indices: Sequence[int]) -> Iterator[Frame]:
     Raises:
         MediaError: the clip cannot be read, has no pictures, or none of them decodes.
     """
-    source = _classify(path)
-    if source == "folder":
-        files = folder_frames(path)
-        for index in indices:
-            yield Frame(index / FOLDER_FPS, read_picture(files[index]))
-    elif source == "image":
-        rgb = read_picture(path)
-        for _ in indices:
-            yield Frame(0.0, rgb)
-    elif source == "animation":
-        times = read_timeline(path).times_s
-        for index, rgb in zip(indices, read_animation(path, indices), strict=True):
-            yield Frame(float(times[index]), rgb)
-    else:
-        yield from _container_frames(path, indices)
-
-
-def _container_frames(path: Path, indices: Sequence[int]) -> Iterator[Frame]:
-    index = read_index(path)
-    track = index.pictures
-    if track is None:
-        raise MediaError(
-            f"The file {shown(path)} has sound but no pictures; ask for its sound only."
-        )
-    wanted = [int(track.shown_ts[i]) for i in indices]
-    step = float(np.median(np.diff(track.shown_ts))) if len(track.shown_ts) > 1 else 0.0
-    for ts, frame in zip(wanted, decode_frames(path, track, wanted), strict=True):
-        # Packets that show nothing of their own (VP8's hidden references) are a step off at most.
-        exact = abs(ts - frame.ts) <= 1.5 * step and not frame.damaged
-        time_s = float(frame.ts * track.time_base) - index.origin_s
-        yield Frame(time_s, frame.rgb, exact)
+    wanted = [int(index) for index in indices]
+    count = 0
+    for packet in media_process.call(path, "frames", indices=wanted):
+        facts = _facts(FrameFacts, packet, path)
+        rgb = _array(packet, "uint8", 3, path)
+        if rgb.shape[2] != 3 or not rgb.size:
+            raise _nonsense(path)
+        count += 1
+        yield Frame(facts.time_s, rgb, facts.exact)
+    if count != len(wanted):
+        raise _nonsense(path)
 
 
 def sound_info(path: Path) -> SoundInfo | None:
@@ -271,21 +285,12 @@ def sound_info(path: Path) -> SoundInfo | None:
     Raises:
         MediaError: the clip cannot be read.
     """
-    if _classify(path) != "container":
-        return None
-    index = read_index(path)
-    if index.sound is None or index.sound.end_s <= index.sound.start_s:
-        return None
-    sound = index.sound
-    return SoundInfo(
-        start_s=sound.start_s,
-        end_s=sound.end_s,
-        padded_end_s=sound.padded_end_s,
-        clip_end_s=index.end_s,
-        sample_rate=sound.sample_rate,
-        with_pictures=index.pictures is not None,
-        notes=index.notes,
-    )
+    return _sound_info(path, _stamp(path))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _sound_info(path: Path, stamp: object) -> SoundInfo | None:
+    return _facts(SoundTrackFacts, _one(path, "sound_info"), path).info
 
 
 def read_sound(
@@ -300,20 +305,68 @@ def read_sound(
     Raises:
         MediaError: the clip cannot be read.
     """
-    return read_spans(path, read_index(path), spans_s, rate=rate, first_channel=first_channel)
+    spans = [[float(start), float(end)] for start, end in spans_s]
+    asked = media_process.call(path, "sound", spans=spans, rate=rate, first_channel=first_channel)
+    sounds = []
+    for packet in asked:
+        facts = _facts(SoundFacts, packet, path)
+        samples = _array(packet, "float32", 1, path)
+        sounds.append(Sound(samples, facts.sample_rate, facts.start_s, facts.end_s))
+    if sounds and len(sounds) != len(spans):
+        raise _nonsense(path)
+    return sounds
 
 
-def _is_folder(path: Path) -> bool:
+def play(path: Path, options: PlayOptions) -> Generator[Played]:
+    """Pictures and sound of a film from a time to its end, in the order in which they come.
+
+    Nothing is held back: who takes the next part waits until it is decoded.
+
+    Raises:
+        MediaError: the clip cannot be read, or no picture of it decodes.
+    """
+    for packet in media_process.call(path, "play", options=to_json(options)):
+        facts = _facts(PlayedFacts, packet, path)
+        is_picture = bool(packet.arrays) and packet.arrays[0].ndim == 3
+        content = _array(packet, *(("uint8", 3) if is_picture else ("float32", 2)), path)
+        if content.shape[-1] != (3 if is_picture else SOUND_CHANNELS) or not content.size:
+            raise _nonsense(path)
+        yield Played(facts.time_s, content)
+
+
+def _one(path: Path, question: str) -> Packet:
+    packets = list(media_process.call(path, question))
+    if len(packets) != 1:
+        raise _nonsense(path)
+    return packets[0]
+
+
+def _facts(kind: type[T], packet: Packet, path: Path) -> T:
     try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (OSError, ValueError):
-        return False  # opening it says what is wrong
+        return from_json(kind, packet.head, "the answer")
+    except Mismatch as error:
+        raise _nonsense(path) from error
 
 
-def _classify(path: Path) -> Literal["folder", "image", "animation", "container"]:
-    if _is_folder(path):
-        return "folder"
-    with open_picture(path) as image:
-        if image is None:
-            return "container"
-        return "animation" if is_animated(image) else "image"
+def _array(packet: Packet, dtype: str, axes: int, path: Path) -> NDArray[Any]:
+    if [(a.dtype.name, a.ndim) for a in packet.arrays] != [(dtype, axes)]:
+        raise _nonsense(path)
+    return packet.arrays[0]
+
+
+def _nonsense(path: Path) -> MediaError:
+    """The decoder was talked into something: nothing it says is taken."""
+    return MediaError(
+        f"What was read from {shown(path)} makes no sense; the file is damaged or made to do harm:"
+        " do not use it."
+    )
+
+
+def _stamp(path: Path) -> object:
+    """What differs when a clip is another one: of a folder, also what it holds."""
+    if not is_folder(path):
+        return file_stamp(path)
+    try:
+        return tuple((entry.name, file_stamp(entry)) for entry in sorted(path.iterdir()))
+    except OSError:
+        return ()

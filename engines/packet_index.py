@@ -25,14 +25,16 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from engines.container import demux, open_container, refuse_codec
 from engines.errors import MediaError
-from engines.media_file import demux, file_stamp, open_container, shown
+from engines.media_file import file_stamp, shown
 
 LEAD_TOLERANCE_S = 0.25
 # An AAC stream opens with one frame that overlaps nothing: no encoder can put less in front.
 AAC_PRIMING_SAMPLES = 1024
 MAX_SAMPLE_RATE = 768_000
 MAX_CHANNELS = 64
+MAX_DURATION_S = 48 * 3600
 # Formats whose header tells the real length (others estimate it from the bit rate).
 DECLARES_LENGTH = {"mov", "matroska", "wav", "flac", "asf"}
 # Covers and thumbnails travel as video streams.
@@ -148,6 +150,8 @@ def _read_index(path: Path, stamp: tuple[int, int, int]) -> PacketIndex:
     with open_container(path) as container:
         video, audio = _choose_streams(container)
         chosen: list[Stream] = [s for s in (video, audio) if s is not None]
+        for stream in chosen:
+            refuse_codec(stream, path)
         packets = {s.index: _Packets() for s in chosen}
         damaged = _read_packets(container, chosen, packets)
         formats = frozenset(container.format.name.split(","))
@@ -162,6 +166,11 @@ def _read_index(path: Path, stamp: tuple[int, int, int]) -> PacketIndex:
             sound, origin_s = _sound_track(audio, sound_packets, origin_s if pictures else None)
     ends = [float(pictures.end_ts * pictures.time_base) - origin_s] if pictures else []
     end_s = max(ends + ([sound.end_s] if sound else []))
+    if end_s > MAX_DURATION_S:
+        raise MediaError(
+            f"The file {shown(path)} says it lasts {end_s / 3600:.0f} hours, more than"
+            f" {MAX_DURATION_S // 3600}; cut out the part you want to ask about."
+        )
     short = bool(formats & DECLARES_LENGTH) and end_s < declared_s - max(0.5, 0.02 * declared_s)
     notes: tuple[str, ...] = ()
     if short:

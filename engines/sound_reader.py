@@ -31,7 +31,8 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
-from engines.media_file import demux, open_container
+from engines.container import demux, open_container
+from engines.media import Sound
 from engines.packet_index import PacketIndex, SoundTrack
 
 JUMP_S = 0.03
@@ -43,20 +44,6 @@ SEEK_DISTANCE_S = 10.0
 SEEKABLE = {"mov", "matroska", "mpegts", "avi", "asf", "flv", "nut"}
 # Context for the resampler's filter at both ends of a span, in source samples.
 FILTER_MARGIN = 1024
-
-
-@dataclass(frozen=True)
-class Sound:
-    """A span of sound: `samples` float32 (n,) in [-1, 1] at `sample_rate` Hz.
-
-    `start_s` and `end_s` tell the part that was really there (the rest is zeros), or both are the
-    span's start where nothing was.
-    """
-
-    samples: NDArray[np.float32]
-    sample_rate: int
-    start_s: float
-    end_s: float
 
 
 @dataclass
@@ -142,7 +129,7 @@ def _cut(
         return Sound(samples, out_rate, span_s[0], span_s[0])
     mixed = buffer.samples[0]
     if rate is not None:
-        mixed = _resample_s16(buffer.samples, buffer.layout, track.sample_rate, rate)
+        mixed = resample_s16(buffer.samples, buffer.layout, track.sample_rate, rate)
     offset = round(span_s[0] * out_rate) - buffer.first * out_rate // track.sample_rate
     part = mixed[offset : offset + length]
     samples[: len(part)] = part
@@ -155,7 +142,6 @@ def _cut(
 def _fill(path: Path, index: PacketIndex, track: SoundTrack, buffers: list[_Buffer]) -> None:
     """Decode the stretches of all buffers, in order, into them."""
     rate = track.sample_rate
-    seekable = bool(index.formats & SEEKABLE)
     with open_container(path) as container:
         stream = next(s for s in container.streams.audio if s.index == track.stream)
         position = 0
@@ -170,9 +156,9 @@ def _fill(path: Path, index: PacketIndex, track: SoundTrack, buffers: list[_Buff
                 group += 1
             wanted_s = first / rate - PREROLL_S
             # Overlapping groups cannot occur, so the decoder never has to go back.
-            if seekable and wanted_s > position / rate + SEEK_DISTANCE_S:
-                _seek(container, stream, track, wanted_s)
-            for at, frame in _frames_from(container, stream, track, wanted_s):
+            if wanted_s > position / rate + SEEK_DISTANCE_S:
+                seek_sound(container, index, stream, track, wanted_s)
+            for at, frame in frames_from(container, stream, track, wanted_s):
                 position = at + frame.samples
                 for buffer in buffers[done:group]:
                     buffer.put(at, frame)
@@ -181,22 +167,29 @@ def _fill(path: Path, index: PacketIndex, track: SoundTrack, buffers: list[_Buff
             done = group
 
 
-def _seek(
-    container: av.container.InputContainer, stream: AudioStream, track: SoundTrack, at_s: float
+def seek_sound(
+    container: av.container.InputContainer,
+    index: PacketIndex,
+    stream: AudioStream,
+    track: SoundTrack,
+    at_s: float,
 ) -> None:
+    """Go to before a time of the clip, in s, where the format's time stamps can be trusted."""
+    if not index.formats & SEEKABLE or at_s <= 0:
+        return
     try:
         container.seek(int((at_s + track.zero_s) / track.time_base), stream=stream)
     except (av.error.FFmpegError, OSError):
         return  # it stays where it is, and the packets in between are read through
 
 
-def _frames_from(
+def frames_from(
     container: av.container.InputContainer,
     stream: AudioStream,
     track: SoundTrack,
     from_s: float,
 ) -> Iterator[tuple[int, AudioFrame]]:
-    """Frames with the position (in samples, clip time) of their first sample."""
+    """Frames from a time on, with the position (in samples, clip time) of their first sample."""
     position: int | None = None
     for frame in _decode(container, stream, track, from_s):
         if frame.sample_rate != track.sample_rate:
@@ -247,7 +240,7 @@ def _to_float(samples: NDArray[Any]) -> NDArray[np.float32]:
     return samples.astype(np.float32)
 
 
-def _resample_s16(
+def resample_s16(
     samples: NDArray[Any], layout: str, source_rate: int, rate: int
 ) -> NDArray[np.float32]:
     """Mix down and resample as the ffmpeg program does for 16-bit output; float32 (n,)."""

@@ -20,8 +20,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from engines.container import demux, open_container
 from engines.errors import MediaError
-from engines.media_file import demux, open_container, shown
+from engines.media_file import shown
 from engines.packet_index import PictureTrack
 
 # Largest picture decoded, in pixels (Pillow's own limit): above 8K video, below a bomb.
@@ -45,9 +46,14 @@ class DecodedFrame:
 
 
 def decode_frames(
-    path: Path, track: PictureTrack, wanted_ts: Sequence[int]
+    path: Path,
+    track: PictureTrack,
+    wanted_ts: Sequence[int],
+    box: tuple[int, int] | None = None,
 ) -> Iterator[DecodedFrame]:
     """Yield the frame on the screen at each of the ascending time stamps, one for one.
+
+    With a `box` (width, height), frames larger than it come out scaled to fit.
 
     Where a frame cannot be decoded, the nearest one that can stands for it: compare `ts`.
 
@@ -71,10 +77,23 @@ def decode_frames(
                 frame = found.frame
                 _refuse_huge(frame.width, frame.height, path)
                 matrix = _display_matrix(frame) if matrix is None else matrix
-                rgb = turn(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), matrix)
+                small = _fitted(frame, matrix, box) if box else frame
+                rgb = turn(np.asarray(small.to_ndarray(format="rgb24"), np.uint8), matrix)
                 yield DecodedFrame(found.ts, rgb, -frame.rotation % 360, frame.is_corrupt)
         finally:
             cursor.release()
+
+
+def _fitted(frame: VideoFrame, matrix: NDArray[np.int32], box: tuple[int, int]) -> VideoFrame:
+    """The frame in RGB, small enough for a box once it is turned."""
+    width, height = box if matrix[0, 0] else (box[1], box[0])
+    scale = min(width / frame.width, height / frame.height, 1.0)
+    return frame.reformat(
+        width=max(round(frame.width * scale), 1),
+        height=max(round(frame.height * scale), 1),
+        format="rgb24",
+        interpolation="AREA" if scale < 1 else None,
+    )
 
 
 def _refuse_huge(width: int, height: int, path: Path) -> None:

@@ -1,0 +1,62 @@
+"""Python processes of our own, spoken to over their stdin and stdout; see `engines.wire`."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+
+def command(module: str) -> list[str]:
+    """The command line that runs a module of ours; a frozen program knows it as an argument."""
+    if getattr(sys, "frozen", False):
+        return [sys.executable, f"--{module}"]
+    # Not from the working folder, which may hold anything: only this very package.
+    return [sys.executable, "-P", "-m", module]
+
+
+def start(module: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a module of ours with pipes for stdin and stdout.
+
+    Args:
+        module: its full name; it calls `take_pipes` first.
+        variables: of its environment, beside this process's own.
+
+    Raises:
+        OSError: the system can start no further process.
+    """
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return subprocess.Popen(
+        command(module),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        # A program with a window may have none.
+        stderr=subprocess.DEVNULL if sys.__stderr__ is None else None,
+        env={**environment, **(variables or {})},
+        creationflags=subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0,
+        # Ctrl+C on a terminal is this process's to hear: it closes the child.
+        start_new_session=sys.platform != "win32",
+    )
+
+
+def pipe(stream: IO[bytes] | None) -> BinaryIO:
+    """One end of a child's pipes."""
+    if stream is None:
+        raise AssertionError("the process was started without pipes")
+    return cast(BinaryIO, stream)
+
+
+def take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """The pipes that stdin and stdout are, for this program alone.
+
+    Afterwards descriptor 0 is empty and 1 is stderr: whatever a library reads or prints, from
+    Python or from native code, it does not touch the packets.
+    """
+    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return source, sink

@@ -1,0 +1,267 @@
+"""A process gives up what it does not need, for good, before it reads what nobody has checked.
+
+Resource limits everywhere on POSIX; on Linux a system call filter (seccomp: no network, no other
+program, no process, nothing written) and Landlock (of the files only the ones named); on Windows
+the parent puts the process into a job object (`engines.media_process`). What a system lacks is
+left out: the functions say what was done.
+"""
+
+import ctypes
+import os
+import platform
+import struct
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a confined process may take.
+
+    Attributes:
+        memory_bytes: of writable memory of its own.
+        cpu_s: processor time of all its threads.
+        open_files: descriptors at a time.
+    """
+
+    memory_bytes: int = 4 << 30
+    cpu_s: int = 900
+    open_files: int = 64
+
+
+def limit_resources(limits: Limits) -> bool:
+    """Set the limits of this process for good; False where the system has none of them."""
+    if sys.platform == "win32":
+        return False
+    import resource
+
+    wanted = {
+        # Counts what is really writable; address space reserved by a library costs nothing.
+        resource.RLIMIT_DATA: limits.memory_bytes,
+        resource.RLIMIT_CPU: limits.cpu_s,
+        resource.RLIMIT_NOFILE: limits.open_files,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, most in wanted.items():
+        hard = resource.getrlimit(kind)[1]
+        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (value, value))
+    return True
+
+
+# Numbers of system calls: on x86_64, and on aarch64 (-1: not there).
+_REFUSED = {
+    "socket": (41, 198),
+    "socketpair": (53, 199),
+    "connect": (42, 203),
+    "bind": (49, 200),
+    "listen": (50, 201),
+    "accept": (43, 202),
+    "accept4": (288, 242),
+    "sendto": (44, 206),
+    "sendmsg": (46, 211),
+    "sendmmsg": (307, 269),
+    "execve": (59, 221),
+    "execveat": (322, 281),
+    "fork": (57, -1),
+    "vfork": (58, -1),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "kill": (62, 129),
+    "pidfd_open": (434, 434),
+    "pidfd_getfd": (438, 438),
+    "pidfd_send_signal": (424, 424),
+    "prlimit64": (302, 261),
+    "setrlimit": (160, 164),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "setns": (308, 268),
+    "unshare": (272, 97),
+    "fsopen": (430, 430),
+    "fsmount": (432, 432),
+    "move_mount": (429, 429),
+    "open_tree": (428, 428),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "init_module": (175, 105),
+    "finit_module": (313, 273),
+    "kexec_load": (246, 104),
+    "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "userfaultfd": (323, 282),
+    "open_by_handle_at": (304, 265),
+    "unlink": (87, -1),
+    "unlinkat": (263, 35),
+    "rename": (82, -1),
+    "renameat": (264, 38),
+    "renameat2": (316, 276),
+    "mkdir": (83, -1),
+    "mkdirat": (258, 34),
+    "rmdir": (84, -1),
+    "link": (86, -1),
+    "linkat": (265, 37),
+    "symlink": (88, -1),
+    "symlinkat": (266, 36),
+    "mknod": (133, -1),
+    "mknodat": (259, 33),
+    "creat": (85, -1),
+    "truncate": (76, 45),
+    "chmod": (90, -1),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, -1),
+    "lchown": (94, -1),
+    "fchown": (93, 55),
+    "fchownat": (260, 54),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "utimensat": (280, 88),
+    "utimes": (235, -1),
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "msgget": (68, 186),
+    "semget": (64, 190),
+    "mq_open": (240, 180),
+    "memfd_create": (319, 279),
+    "fanotify_init": (300, 262),
+}
+# A library that meets ENOSYS takes the older call, whose arguments a filter can see.
+_NOT_THERE = {"clone3": (435, 435), "openat2": (437, 437)}
+_OPEN, _OPENAT, _CLONE = (2, -1), (257, 56), (56, 220)
+_MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, AUDIT_ARCH_…
+_CLONE_THREAD = 0x10000
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+# The filter's machine: <linux/bpf_common.h>, <linux/seccomp.h>.
+_LOAD, _EQUAL, _ABOVE, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
+_NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
+_X32_BIT = 0x40000000
+_EPERM, _EACCES, _ENOSYS = 1, 13, 38
+_PR_SET_NO_NEW_PRIVS, _PR_SET_DUMPABLE = 38, 4
+_SECCOMP = (317, 277)
+_SET_FILTER, _ALL_THREADS = 1, 1
+
+
+def filter_program(machine: str) -> bytes | None:
+    """The system call filter as the kernel takes it; None for a machine that is not known."""
+    if machine not in _MACHINES:
+        return None
+    column, arch = _MACHINES[machine]
+    code: list[tuple[int, int, int, int]] = [
+        (_LOAD, 0, 0, _ARCH_AT),
+        (_EQUAL, 1, 0, arch),
+        (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, _NUMBER_AT),
+    ]
+    if column == 0:
+        code += [(_ABOVE, 0, 1, _X32_BIT), (_RETURN, 0, 0, _KILL)]
+    for calls, answer in ((_REFUSED, _EACCES), (_NOT_THERE, _ENOSYS)):
+        for numbers in calls.values():
+            if numbers[column] >= 0:
+                code += [(_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _ERRNO | answer)]
+    # A file may be opened for reading only; a new thread is one, a new process none.
+    for numbers, argument, bits in ((_OPEN, 1, _WRITING), (_OPENAT, 2, _WRITING)):
+        if numbers[column] >= 0:
+            code += [
+                (_EQUAL, 0, 4, numbers[column]),
+                (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * argument),
+                (_ANY_BIT, 0, 1, bits),
+                (_RETURN, 0, 0, _ERRNO | _EACCES),
+                (_RETURN, 0, 0, _ALLOW),
+            ]
+    code += [
+        (_EQUAL, 0, 4, _CLONE[column]),
+        (_LOAD, 0, 0, _ARGUMENTS_AT),
+        (_ANY_BIT, 1, 0, _CLONE_THREAD),
+        (_RETURN, 0, 0, _ERRNO | _EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+    return b"".join(struct.pack("HBBI", *instruction) for instruction in code)
+
+
+def filter_system_calls() -> bool:
+    """No network, no other program or process, nothing written, for all threads and for good.
+
+    False where the system has no such filter.
+    """
+    program = filter_program(platform.machine()) if sys.platform == "linux" else None
+    if program is None:
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    code = ctypes.create_string_buffer(program, len(program))
+    head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
+    # Its memory is then closed to other processes of the same user, too.
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        return False
+    call = _SECCOMP[_MACHINES[platform.machine()][0]]
+    return bool(libc.syscall(call, _SET_FILTER, _ALL_THREADS, ctypes.c_char_p(head)) == 0)
+
+
+# <linux/landlock.h>; the numbers are the same on all machines.
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_VERSION, _BENEATH = 1, 1
+_EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
+_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # how many rights of files a version knows
+_LATEST_RIGHTS, _NET_RIGHTS, _SCOPES = 16, 2, 2
+_NET_SINCE, _SCOPES_SINCE = 4, 6
+
+
+def read_only(paths: Iterable[Path]) -> bool:
+    """Of all files, leave this thread (and its later ones) those at or below `paths`, to be read.
+
+    To be called before there is a second thread. False where the system has no Landlock.
+    """
+    if sys.platform != "linux":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    version = libc.syscall(_CREATE_RULESET, None, 0, _VERSION)
+    if version < 1:
+        return False
+    rights = (1 << _RIGHTS.get(version, _LATEST_RIGHTS)) - 1
+    attributes = struct.pack("Q", rights)
+    if version >= _NET_SINCE:
+        attributes += struct.pack("Q", (1 << _NET_RIGHTS) - 1)
+    if version >= _SCOPES_SINCE:
+        attributes += struct.pack("Q", (1 << _SCOPES) - 1)
+    rules = libc.syscall(_CREATE_RULESET, ctypes.c_char_p(attributes), len(attributes), 0)
+    if rules < 0:
+        return False
+    try:
+        for path in paths:
+            _allow_reading(libc, rules, path)
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        return bool(libc.syscall(_RESTRICT_SELF, rules, 0) == 0)
+    finally:
+        os.close(rules)
+
+
+def _allow_reading(libc: ctypes.CDLL, rules: int, path: Path) -> None:
+    """Add a rule; what is not there needs none."""
+    if sys.platform != "linux":
+        return
+    try:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return
+    try:
+        # Libraries are mapped executable, which Landlock does not ask about.
+        rights = _READ_FILE | (_READ_DIR if path.is_dir() else 0)
+        rule = struct.pack("=Qi", rights, place)
+        libc.syscall(_ADD_RULE, rules, _BENEATH, ctypes.c_char_p(rule), 0)
+    finally:
+        os.close(place)

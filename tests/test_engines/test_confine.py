@@ -1,0 +1,108 @@
+"""What a process has given up it cannot do: tried out in a process that tries."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engines import confine
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="filters of Linux")
+
+TRIES = """
+import json, os, socket, subprocess, sys, threading
+from pathlib import Path
+from engines import confine
+clip, other, written = sys.argv[1:]
+done = [confine.limit_resources(confine.Limits(memory_bytes=1 << 30, cpu_s=60, open_files=16)),
+        confine.filter_system_calls(), confine.read_only([Path(clip), Path(sys.prefix)])]
+def outcome(attempt):
+    try:
+        attempt()
+    except (OSError, MemoryError) as error:
+        return type(error).__name__
+    return "done"
+def connect():
+    socket.create_connection(("127.0.0.1", 9))
+def read(path):
+    with open(path, "rb") as file:
+        file.read()
+tries = {
+    "read the clip": lambda: read(clip),
+    "read another file": lambda: read(other),
+    "list a folder": lambda: os.listdir(os.path.dirname(other)),
+    "write": lambda: open(written, "wb"),
+    "change": lambda: open(clip, "r+b"),
+    "delete": lambda: os.unlink(other),
+    "rename": lambda: os.rename(other, written),
+    "link": lambda: os.symlink(other, written),
+    "chmod": lambda: os.chmod(clip, 0),
+    "socket": connect,
+    "unix socket": lambda: socket.socket(socket.AF_UNIX),
+    "program": lambda: subprocess.run(["true"]),
+    "fork": os.fork,
+    "signal": lambda: os.kill(os.getppid(), 0),
+    "memory": lambda: bytearray(2 << 30),
+}
+found = {name: outcome(attempt) for name, attempt in tries.items()}
+def beside():
+    found["socket in a thread"] = outcome(connect)
+thread = threading.Thread(target=beside)
+thread.start()
+thread.join()
+found["many files"] = outcome(lambda: [os.open(clip, os.O_RDONLY) for _ in range(32)])
+print(json.dumps([done, found]))
+"""
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bool], dict[str, str]]:
+    folder = tmp_path_factory.mktemp("confined")
+    clip, other = folder / "clip", folder / "other"
+    clip.write_bytes(b"clip")
+    other.write_bytes(b"other")
+    answer = subprocess.run(
+        [sys.executable, "-c", TRIES, str(clip), str(other), str(folder / "written")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert other.read_bytes() == b"other"
+    assert not (folder / "written").exists()
+    done, found = json.loads(answer.stdout)
+    return done, found
+
+
+def test_confinement_is_in_force(tried: tuple[list[bool], dict[str, str]]) -> None:
+    assert tried[0] == [True, True, True]
+
+
+def test_confined_process_reads_its_clip_and_nothing_else(
+    tried: tuple[list[bool], dict[str, str]],
+) -> None:
+    found = dict(tried[1])
+    assert found.pop("read the clip") == "done"
+    assert found.pop("memory") == "MemoryError"
+    assert found.pop("many files") == "OSError"
+    assert found == dict.fromkeys(found, "PermissionError")
+    assert len(found) == 14
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_filter_jumps_stay_inside_the_program(machine: str) -> None:
+    program = confine.filter_program(machine)
+    assert program is not None
+    code = [program[at : at + 8] for at in range(0, len(program), 8)]
+    for place, instruction in enumerate(code):
+        kind = int.from_bytes(instruction[:2], "little")
+        if kind & 7 == 5:  # a jump
+            assert place + 1 + max(instruction[2], instruction[3]) < len(code)
+    assert code[-1] == bytes([6, 0, 0, 0, 0, 0, 0xFF, 0x7F])  # return ALLOW
+
+
+def test_unknown_machine_has_no_filter() -> None:
+    assert confine.filter_program("sparc") is None
