@@ -109,7 +109,8 @@ class PlayOptions:
 
     Attributes:
         start_s: where to begin; the first picture is the one on the screen then.
-        width, height: of the box in pixels that pictures have to fit into; 0 for no pictures.
+        width, height: of the box in pixels that pictures are to fit; 0 for no pictures. Those of a
+            film are made larger, too.
         sample_rate: of the sound, Hz; 0 for no sound.
         tempo: how much faster than recorded; voices keep their pitch.
     """

@@ -36,7 +36,7 @@ def probe(path: Path) -> MediaInfo:
     Raises:
         MediaError: it cannot be read, or is no clip.
     """
-    source = _classify(path)
+    source = classify(path)
     if source == "container":
         return _probe_container(path, file_stamp(path))
     frame = next(read_frames(path, [0]))
@@ -92,7 +92,7 @@ def read_timeline(path: Path) -> Timeline:
     Raises:
         MediaError: the clip cannot be read, or has no pictures.
     """
-    source = _classify(path)
+    source = classify(path)
     if source == "folder":
         count = len(folder_frames(path))
         times = np.arange(count, dtype=np.float64) / FOLDER_FPS
@@ -131,7 +131,7 @@ def read_frames(path: Path, indices: Sequence[int]) -> Iterator[Frame]:
     Raises:
         MediaError: the clip cannot be read, has no pictures, or none of them decodes.
     """
-    source = _classify(path)
+    source = classify(path)
     if source == "folder":
         files = folder_frames(path)
         for index in indices:
@@ -170,7 +170,7 @@ def sound_info(path: Path) -> SoundInfo | None:
     Raises:
         MediaError: the clip cannot be read.
     """
-    if _classify(path) != "container":
+    if classify(path) != "container":
         return None
     index = read_index(path)
     if index.sound is None or index.sound.end_s <= index.sound.start_s:
@@ -202,7 +202,8 @@ def read_sound(
     return read_spans(path, read_index(path), spans_s, rate=rate, first_channel=first_channel)
 
 
-def _classify(path: Path) -> Literal["folder", "image", "animation", "container"]:
+def classify(path: Path) -> Literal["folder", "image", "animation", "container"]:
+    """What kind of file it is, by its content."""
     if is_folder(path):
         return "folder"
     with open_picture(path) as image:

@@ -16,7 +16,9 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from numpy.typing import NDArray
+from PIL import Image
 
+from engines import media_decoder
 from engines.container import open_container
 from engines.media import SOUND_CHANNELS, Played, PlayOptions
 from engines.packet_index import PacketIndex, PictureTrack, SoundTrack, read_index
@@ -25,8 +27,8 @@ from engines.video_reader import decode_frames
 
 # Sound is handed over in pieces of at least this length.
 PIECE_S = 0.1
-# Where nothing was recorded, or the recording jumps, silence keeps picture and sound together.
-LONGEST_SILENCE_S = 10.0
+# Time stamps that are off by less are rounded ones, or the resampler's delay.
+GAP_S = 0.02
 
 
 def play(path: Path, options: PlayOptions) -> Iterator[Played]:
@@ -35,6 +37,9 @@ def play(path: Path, options: PlayOptions) -> Iterator[Played]:
     Raises:
         MediaError: the clip cannot be read.
     """
+    if media_decoder.classify(path) != "container":
+        yield from _stills(path, options)
+        return
     index = read_index(path)
     sources = []
     if options.width and options.height and index.pictures is not None:
@@ -62,6 +67,19 @@ def _pictures(
         yield Played(ts * base - origin_s, frame.rgb)
 
 
+def _stills(path: Path, options: PlayOptions) -> Iterator[Played]:
+    """Of a picture, an animated one or a folder of them."""
+    times_s = media_decoder.read_timeline(path).times_s
+    first = max(int(np.searchsorted(times_s, options.start_s + 1e-6, side="right")) - 1, 0)
+    for frame in media_decoder.read_frames(path, range(first, len(times_s))):
+        height, width = frame.rgb.shape[:2]
+        scale = min(options.width / width, options.height / height, 1.0)
+        size = max(round(width * scale), 1), max(round(height * scale), 1)
+        picture = Image.fromarray(frame.rgb)
+        small = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        yield Played(frame.time_s, np.asarray(small, np.uint8))
+
+
 def _sound(
     path: Path, index: PacketIndex, track: SoundTrack, options: PlayOptions
 ) -> Iterator[Played]:
@@ -71,7 +89,8 @@ def _sound(
         stream = next(s for s in container.streams.audio if s.index == track.stream)
         seek_sound(container, index, stream, track, start_s)
         time_s, pieces, count = start_s, [], 0
-        for piece in _resampled(container, stream, track, start_s, options):
+        sound = _resampled(container, stream, track, start_s, options)
+        for piece in _stretched(sound, options) if options.tempo != 1.0 else sound:
             pieces.append(piece)
             count += len(piece)
             if count >= PIECE_S * options.sample_rate:
@@ -91,68 +110,59 @@ def _resampled(
 ) -> Iterator[NDArray[np.float32]]:
     """Sound from exactly `start_s` on, float32 (n, 2), without gaps."""
     convert = AudioResampler(format="flt", layout="stereo", rate=options.sample_rate)
-    stretch = _Stretch(options) if options.tempo != 1.0 else None
-    next_s = start_s
-    end_s = max(track.end_s, start_s)
+    rate, next_s, slack_s = options.sample_rate, start_s, 0.0
     for at, frame in frames_from(container, stream, track, start_s - PIECE_S):
         begin_s = at / track.sample_rate
-        if begin_s >= end_s:
+        if begin_s >= track.end_s:
             break
-        gap_s = min(begin_s - next_s, LONGEST_SILENCE_S)
+        # Where nothing was recorded, or the recording jumps, silence keeps it with the pictures.
+        while begin_s - next_s > slack_s:
+            count = max(round(min(begin_s - next_s, 1.0) * rate), 1)
+            yield np.zeros((count, SOUND_CHANNELS), np.float32)
+            next_s += count / rate
+        cut = round((next_s - begin_s) * rate) if next_s - begin_s > slack_s else 0
+        slack_s = GAP_S
         frame.pts = None  # counted from here on
         for one in convert.resample(frame):
-            samples = _samples(one)
-            if gap_s > 0:
-                silence = np.zeros((round(gap_s * options.sample_rate), SOUND_CHANNELS), np.float32)
-                samples, gap_s = np.concatenate([silence, samples]), 0.0
-            elif gap_s < 0:
-                cut = round(-gap_s * options.sample_rate)
-                gap_s = min(gap_s + len(samples) / options.sample_rate, 0.0)
-                samples = samples[cut:]
+            samples = _samples(one)[cut:]
+            cut = max(cut - one.samples, 0)
+            next_s += len(samples) / rate
             if len(samples):
-                next_s += len(samples) / options.sample_rate
-                yield from stretch.push(samples) if stretch else [samples]
-    if stretch:
-        yield from stretch.flush()
+                yield samples
 
 
-class _Stretch:
-    """Makes sound shorter or longer at the same pitch."""
+def _stretched(
+    sound: Iterator[NDArray[np.float32]], options: PlayOptions
+) -> Iterator[NDArray[np.float32]]:
+    """Sound made shorter or longer at the same pitch."""
+    graph = av.filter.Graph()
+    source = graph.add_abuffer(
+        format="flt", sample_rate=options.sample_rate, layout="stereo", channels=SOUND_CHANNELS
+    )
+    tempo, sink = graph.add("atempo", str(options.tempo)), graph.add("abuffersink")
+    source.link_to(tempo)
+    tempo.link_to(sink)
+    graph.configure()
+    count = 0
+    for samples in sound:
+        flat = np.ascontiguousarray(samples).reshape(1, -1)
+        frame = AudioFrame.from_ndarray(flat, format="flt", layout="stereo")
+        frame.sample_rate, frame.pts = options.sample_rate, count
+        count += len(samples)
+        graph.push(frame)
+        yield from _pulled(graph)
+    graph.push(None)
+    yield from _pulled(graph)
 
-    def __init__(self, options: PlayOptions) -> None:
-        self.rate = options.sample_rate
-        self.graph = av.filter.Graph()
-        source = self.graph.add_abuffer(
-            format="flt", sample_rate=self.rate, layout="stereo", channels=SOUND_CHANNELS
-        )
-        tempo = self.graph.add("atempo", str(options.tempo))
-        sink = self.graph.add("abuffersink")
-        source.link_to(tempo)
-        tempo.link_to(sink)
-        self.graph.configure()
-        self.count = 0
 
-    def push(self, samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        frame = AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples).reshape(1, -1), format="flt", layout="stereo"
-        )
-        frame.sample_rate, frame.pts = self.rate, self.count
-        self.count += len(samples)
-        self.graph.push(frame)
-        yield from self._pulled()
-
-    def flush(self) -> Iterator[NDArray[np.float32]]:
-        self.graph.push(None)
-        yield from self._pulled()
-
-    def _pulled(self) -> Iterator[NDArray[np.float32]]:
-        while True:
-            try:
-                frame = self.graph.pull()
-            except (av.error.BlockingIOError, av.error.EOFError):
-                return
-            if isinstance(frame, AudioFrame):
-                yield _samples(frame)
+def _pulled(graph: av.filter.Graph) -> Iterator[NDArray[np.float32]]:
+    while True:
+        try:
+            frame = graph.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+        if isinstance(frame, AudioFrame):
+            yield _samples(frame)
 
 
 def _samples(frame: AudioFrame) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from av.packet import Packet
 from av.sidedata.sidedata import SideData
 from av.stream import Stream
 from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -29,6 +30,8 @@ from engines.packet_index import PictureTrack
 MAX_PIXELS = 89_478_485
 # After a keyframe that does not lead to the frame, earlier ones are tried: so many steps back.
 KEYFRAME_RETRIES = (0, 1, 2, 4)
+_UNTOLD = (0, 2)  # AVCOL_SPC_RGB, AVCOL_SPC_UNSPECIFIED
+_HD_HEIGHT = 720
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def decode_frames(
 ) -> Iterator[DecodedFrame]:
     """Yield the frame on the screen at each of the ascending time stamps, one for one.
 
-    With a `box` (width, height), frames larger than it come out scaled to fit.
+    With a `box` (width, height), frames come out scaled to fit it, for a screen.
 
     Where a frame cannot be decoded, the nearest one that can stands for it: compare `ts`.
 
@@ -85,15 +88,22 @@ def decode_frames(
 
 
 def _fitted(frame: VideoFrame, matrix: NDArray[np.int32], box: tuple[int, int]) -> VideoFrame:
-    """The frame in RGB, small enough for a box once it is turned."""
+    """The frame in RGB, as large as it fits into a box once it is turned, in a screen's colours."""
     width, height = box if matrix[0, 0] else (box[1], box[0])
-    scale = min(width / frame.width, height / frame.height, 1.0)
+    scale = min(width / frame.width, height / frame.height)
+    told = frame.colorspace not in _UNTOLD
     return frame.reformat(
         width=max(round(frame.width * scale), 1),
         height=max(round(frame.height * scale), 1),
         format="rgb24",
-        interpolation="AREA" if scale < 1 else None,
+        src_colorspace=frame.colorspace if told else _television(frame.height),
+        interpolation="AREA" if scale < 1 else "BICUBIC",
     )
+
+
+def _television(height: int) -> Colorspace:
+    """What players take an untold colour space for."""
+    return Colorspace.ITU709 if height >= _HD_HEIGHT else Colorspace.ITU601
 
 
 def _refuse_huge(width: int, height: int, path: Path) -> None:

@@ -13,11 +13,11 @@ from app.widgets.clip_view import ClipView
 from app.widgets.coverage_bar import CoverageBar
 from app.widgets.coverage_facts import CoverageFacts, merged, summary
 from app.widgets.empty_clip import EmptyClip
+from app.widgets.film_playback import FilmPlayback
 from app.widgets.film_strip import FilmStrip
 from app.widgets.latest_task import LatestTask
-from app.widgets.media_playback import MediaPlayback
 from app.widgets.picture_images import array_image
-from app.widgets.pictures_playback import FolderPlayback, still, thumbnails
+from app.widgets.pictures_playback import still, thumbnails
 from app.widgets.playback import Playback
 from app.widgets.player_actions import KeysFirst
 from app.widgets.player_controls import RATES, PlayerControls
@@ -55,7 +55,7 @@ class PlayerPane(QWidget):
         self._path: Path | None = None
         self._kind: Kind = "video"
         self._images = LatestTask(self)
-        self._media: MediaPlayback | None = None  # made for the first film, kept for the others
+        self._media: FilmPlayback | None = None  # made for the first film, kept for the others
         self._playback: Playback | None = None
         self._preview: Preview | None = None
         self._coverage: Coverage | None = None
@@ -177,10 +177,10 @@ class PlayerPane(QWidget):
         if self._playback is not None:
             self._playback.pause()
 
-    def warm_up(self) -> MediaPlayback:
-        """Load the library behind films and sounds, which takes longer than a click may."""
+    def warm_up(self) -> FilmPlayback:
+        """Load the library behind the sound output, which takes longer than a click may."""
         if self._media is None:
-            self._media = MediaPlayback(self._images, self)
+            self._media = FilmPlayback(self._images, self)
             self._listen(self._media)
         return self._media
 
@@ -244,8 +244,6 @@ class PlayerPane(QWidget):
     def _open_playback(self, path: Path, kind: Kind) -> Playback:
         if kind == "image":
             return self._listen(still(path, self._images, self))
-        if kind == "frames":
-            return self._listen(FolderPlayback(path, self._images, self))
         media = self.warm_up()
         media.open(path)
         return media

@@ -1,4 +1,4 @@
-"""Pictures one after another: stills, folders of frames, thumbnails in a film's place."""
+"""Pictures one after another: stills, thumbnails in a film's place."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from PySide6.QtGui import QImage
 from pytestqt.qtbot import QtBot
 
 from app.widgets.latest_task import LatestTask
-from app.widgets.pictures_playback import FolderPlayback, still
+from app.widgets.pictures_playback import still
 from app.widgets.playback import PicturesPlayback
 
 pytestmark = pytest.mark.gui
@@ -84,20 +84,8 @@ def test_a_still_is_scaled_to_each_box_and_does_not_play(tmp_path: Path, qtbot: 
     close(watched.playback)
 
 
-def test_a_folder_plays_as_the_engines_count_it(tmp_path: Path, qtbot: QtBot) -> None:
-    for number in range(6):
-        Image.new("RGB", (8, 6), (0, 0, number * 40)).save(tmp_path / f"{number}.png")
-    (tmp_path / "notes.txt").write_text("no picture")
-    watched = Watched(FolderPlayback(tmp_path, LatestTask()))
-    watched.playback.seek(1.0)
-    qtbot.waitUntil(lambda: watched.shown == [120])
-    assert watched.playback.duration_s == pytest.approx(2.0)
-    close(watched.playback)
-
-
-@pytest.mark.parametrize("make", [FolderPlayback, still])
-def test_what_cannot_be_read_fails(tmp_path: Path, qtbot: QtBot, make: type) -> None:
-    playback = make(tmp_path / "missing", LatestTask())
+def test_what_cannot_be_read_fails(tmp_path: Path, qtbot: QtBot) -> None:
+    playback = still(tmp_path / "missing", LatestTask())
     with qtbot.waitSignal(playback.failed):
         playback.render()
     assert playback.broken

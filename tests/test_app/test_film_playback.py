@@ -1,4 +1,4 @@
-"""Films and sounds through QtMultimedia: the right frame at the right time, and no noise."""
+"""Films and sounds: the right frame at the right time, and no noise."""
 
 import os
 import subprocess
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from PySide6.QtCore import QSize
 from PySide6.QtGui import QColor, QImage
 from pytestqt.qtbot import QtBot
 
+from app.widgets.film_playback import FilmPlayback
 from app.widgets.latest_task import LatestTask
-from app.widgets.media_playback import MediaPlayback
 from assets import demo_clips
 from engines.media import read_frames, read_timeline
 from tests.clips import Tone, patch, write_clip
@@ -27,13 +28,13 @@ LOSSLESS = {"crf": "0"}
 HUM = (np.sin(np.arange(44100 * 4) * 0.05) * 0.3).astype(np.float32)
 
 
-def opened(path: Path) -> MediaPlayback:
-    playback = MediaPlayback(LatestTask())
+def opened(path: Path) -> FilmPlayback:
+    playback = FilmPlayback(LatestTask())
     playback.open(path)
     return playback
 
 
-def close(playback: MediaPlayback) -> None:
+def close(playback: FilmPlayback) -> None:
     playback.close()
     playback.images.close()
 
@@ -206,6 +207,21 @@ def test_a_sound_plays_without_anything_to_hear_it_with(tmp_path: Path, qtbot: Q
     close(playback)
 
 
+def test_a_folder_plays_as_the_engines_count_it(tmp_path: Path, qtbot: QtBot) -> None:
+    for number in range(6):
+        Image.new("RGB", (8, 6), (0, 0, number * 40)).save(tmp_path / f"{number}.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    player = Player(tmp_path, qtbot)
+    player.sees(0)
+    assert player.playback.duration_s == pytest.approx(2.0)
+    player.playback.seek(1.0)
+    player.sees(3)
+    player.playback.play()
+    player.sees(5)
+    qtbot.waitUntil(lambda: player.playback.at_end() and not player.playback.playing)
+    close(player.playback)
+
+
 def test_what_cannot_be_played_fails_once(tmp_path: Path, qtbot: QtBot) -> None:
     path = tmp_path / "film.mp4"
     path.write_text("no film")
@@ -226,8 +242,8 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 app = QApplication([])
 from app.widgets.latest_task import LatestTask
-from app.widgets.media_playback import MediaPlayback
-playing = MediaPlayback(LatestTask())
+from app.widgets.film_playback import FilmPlayback
+playing = FilmPlayback(LatestTask())
 playing.imageChanged.connect(lambda _: playing.play())
 playing.positionChanged.connect(lambda at: at > 0.2 and app.quit())
 playing.failed.connect(app.quit)
