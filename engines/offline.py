@@ -7,6 +7,8 @@ untrusted files are read, by the system (`engines.confine`).
 import ipaddress
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _SWITCHES = {
@@ -63,21 +65,20 @@ def go_offline() -> None:
     From then on every socket of this process to another computer, and every question for a name,
     is refused (ConnectionRefusedError) and counted.
     """
-    if not _guard.open:
-        os.environ.update(_SWITCHES)
+    os.environ.update(_SWITCHES)
     if not _guard.installed:
         _guard.installed = True
         sys.addaudithook(_guard.hook)
 
 
-def go_online() -> None:
-    """Take it back for this process, because the user has asked for a download.
-
-    To be called before the libraries that download are imported: they read the switches then.
-    """
+@contextmanager
+def online() -> Iterator[None]:
+    """Let this process go online for as long as a download lasts that the user has asked for."""
     _guard.open = True
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
-        os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        _guard.open = False
 
 
 def allow_host(host: str) -> None:

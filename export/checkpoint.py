@@ -1,4 +1,4 @@
-"""A VideoLLaMA 2 checkpoint folder: its configuration and its parts as torch modules or tensors.
+"""A VideoLLaMA 2 checkpoint: its configuration and its parts as torch modules or tensors.
 
 Upstream's names are mapped to those of `export.reference`. The towers are read whole, the decoder
 one layer at a time. Modules come out in float32, whatever they are stored in.
@@ -13,24 +13,32 @@ import torch
 from torch import Tensor, nn
 
 from engines.errors import CheckpointError
-from export.model_config import ModelConfig, audio_file, read_config
+from export.config_keys import unknown_keys
+from export.hub import CONFIG, Where, open_folder
+from export.keys import Keys
+from export.layout import Layout, open_layout
+from export.lora import merge
+from export.model_config import ModelConfig, decoder_kind, read_config
+from export.pickles import read_bin, read_pickle
 from export.reference.audio_tower import AudioTower, build_audio_projector
 from export.reference.decoder import DecoderLayer, Expert
 from export.reference.projector import SAMPLERS, ProjectorConfig, build_projector
 from export.reference.vision_tower import VisionTower
-from export.tensors import TensorFolder, checked, read_json, read_pickle, weight_files
-
-VISION_PREFIXES = (
-    "model.vision_tower.vision_tower.vision_model.",
-    "model.vision_tower.vision_tower.",
+from export.tensor_names import (
+    AUDIO,
+    AUDIO_PROJECTOR,
+    EXPERTS,
+    PROJECTOR,
+    VISION,
+    side_file_names,
+    tower_names,
 )
-TOWER_FOLDER_PREFIXES = ("vision_model.", "")
-PROJECTOR_PREFIX = "model.mm_projector."
-AUDIO_PREFIX = "model.audio_tower."
-AUDIO_PROJECTOR_PREFIX = "model.mm_projector_a."
-# Of a Mixtral layer, in front of an expert's number.
-EXPERTS = "block_sparse_moe.experts."
+from export.tensors import StoredTensor, Tensors, file_exists, read_json
+from export.tower_config import tower_files
+from export.weight_files import has_weights, read_weights
+
 HASH_CHUNK = 1 << 22
+NOWHERE_ELSE = Where()
 
 Source = Callable[[str, tuple[int, ...]], Tensor]
 M = TypeVar("M", bound=nn.Module)
@@ -56,34 +64,54 @@ class Checkpoint:
         CheckpointError: on opening or later, when something is missing, malformed or not finite.
     """
 
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise CheckpointError(
-                f"{folder} is not a folder; give the folder of a VideoLLaMA 2 checkpoint."
-            )
-        self.folder = folder
-        self._pickle = self._read_audio_pickle()
-        cfg = self._pickle.get("cfg") if isinstance(self._pickle.get("cfg"), dict) else None
-        self.config: ModelConfig = read_config(folder, cfg)
-        self.tensors = TensorFolder(folder)
-        if self._has_audio_tower:
-            self._pickle = {}  # Only its configuration was wanted; the weights need not stay.
+    def __init__(self, folder: Path, where: Where = NOWHERE_ELSE) -> None:
+        """Open a checkpoint.
+
+        Args:
+            folder: Its folder, or its hub id if it is in the hub's cache.
+            where: Where its other parts may be.
+        """
+        self.folder = open_folder(folder, where.online)
+        if file_exists(self.folder / CONFIG):
+            # What it is comes before what it lacks.
+            decoder_kind(Keys(read_json(self.folder / CONFIG), self.folder / CONFIG))
+        layout = open_layout(self.folder, where)
+        keys = layout.keys
+        self.notes: list[str] = []
+        self._folders = layout.folders
+        self._files = list(layout.files)
+        beside = [*layout.folders, *(path.absolute().parent for path in layout.folders)]
+        lacks_tower = VISION + "embeddings.position_embedding.weight" not in layout.stored
+        tower = tower_files(keys.text("mm_vision_tower"), keys, beside, where.online, lacks_tower)
+        self._tower_folder = tower[0]
+        audio = _audio_file(keys, beside)
+        self.config: ModelConfig = read_config(keys, tower, _beats_cfg(audio))
+        stored = dict(layout.stored)
+        if lacks_tower:
+            stored |= self._tower(tower[0])
+        if self.config.sound and AUDIO + "patch_embedding.weight" not in stored:
+            stored |= self._audio_tower(audio)
+        if layout.adapter is not None:
+            stored = merge(layout.adapter, stored, layout.folders[1])
+        self.tensors = Tensors(self.folder, stored)
+        self._note(layout)
+
+    def folder_with(self, name: str) -> Path:
+        """Return the folder that a file is taken from: the checkpoint's, else its base's."""
+        found = (folder for folder in self._folders if file_exists(folder / name))
+        return next(found, self.folder)
+
+    def small_files(self) -> list[Path]:
+        """Return the files of tokenizer, template and pixel pipeline, of all folders in use."""
+        folders = {*self._folders, *([self._tower_folder] if self._tower_folder else [])}
+        endings = (".jinja", ".json", ".model", ".txt")
+        return sorted(p for folder in folders for p in folder.iterdir() if p.suffix in endings)
 
     def vision_tower(self) -> VisionTower:
-        """Read the image tower: from the checkpoint, else from the tower's own folder."""
-        tensors, prefixes = self.tensors, VISION_PREFIXES
-        probe = "embeddings.position_embedding.weight"
-        if not any(prefix + probe in tensors for prefix in prefixes):
-            if self.config.vision_folder is None:
-                raise CheckpointError(
-                    f"{self.folder} holds no weights of the vision tower; put the folder of the"
-                    " tower that config.json names beside it."
-                )
-            tensors, prefixes = TensorFolder(self.config.vision_folder), TOWER_FOLDER_PREFIXES
-        prefix = next((p for p in prefixes if p + probe in tensors), prefixes[-1])
+        """Read the image tower."""
         return load(
             lambda: VisionTower(self.config.vision),
-            lambda name, shape: tensors.get(prefix + name, shape),
+            lambda name, shape: self.tensors.get(VISION + name, shape),
         )
 
     def projector(self) -> nn.Module:
@@ -97,7 +125,7 @@ class Checkpoint:
         )
         return load(
             lambda: build_projector(config),
-            lambda name, shape: self.tensors.get(PROJECTOR_PREFIX + name, shape),
+            lambda name, shape: self.tensors.get(PROJECTOR + name, shape),
         )
 
     def sound_encoder(self) -> SoundEncoder:
@@ -106,9 +134,13 @@ class Checkpoint:
         assert sound is not None
         projector = load(
             lambda: build_audio_projector(sound.hidden_size, self.config.decoder.hidden_size),
-            lambda name, shape: self.tensors.get(AUDIO_PROJECTOR_PREFIX + name, shape),
+            lambda name, shape: self.tensors.get(AUDIO_PROJECTOR + name, shape),
         )
-        return SoundEncoder(load(lambda: AudioTower(sound.tower), self._audio_source()), projector)
+        tower = load(
+            lambda: AudioTower(sound.tower),
+            lambda name, shape: self.tensors.get(AUDIO + name, shape),
+        )
+        return SoundEncoder(tower, projector)
 
     def decoder_layer(self, index: int, experts: bool = True) -> DecoderLayer:
         """Read one decoder layer; without its experts they stay on torch's meta device."""
@@ -169,8 +201,7 @@ class Checkpoint:
 
     def source_files(self) -> list[Path]:
         """Return the configuration and weight files that the bundle is made from."""
-        files = [self.folder / "config.json", *weight_files(self.folder)]
-        return files + ([self.config.audio_file] if self.config.audio_file else [])
+        return list(self._files)
 
     def sha256(self) -> str:
         """Hash the names and bytes of `source_files`, hex."""
@@ -196,34 +227,60 @@ class Checkpoint:
         if self.config.projector_type not in SAMPLERS:
             return 0
         count = 0
-        while PROJECTOR_PREFIX + pattern.format(first + step * count) in self.tensors:
+        while PROJECTOR + pattern.format(first + step * count) in self.tensors:
             count += 1
         return count
 
-    @property
-    def _has_audio_tower(self) -> bool:
-        return AUDIO_PREFIX + "patch_embedding.weight" in self.tensors
+    def _tower(self, folder: Path | None) -> dict[str, StoredTensor]:
+        """List the weights of an image tower that lies elsewhere."""
+        if folder is None or not has_weights(folder):
+            where = self.folder if folder is None else f"{folder}, like {self.folder},"
+            raise CheckpointError(
+                f"{where} holds no weights of the vision tower; put the folder of the tower that"
+                " config.json names beside it, or download it with --online."
+            )
+        stored, files = read_weights(folder)
+        self._files += files
+        self.notes.append(f"vision tower from {folder}")
+        return tower_names(stored)
 
-    def _audio_source(self) -> Source:
-        if self._has_audio_tower:
-            return lambda name, shape: self.tensors.get(AUDIO_PREFIX + name, shape)
-        path = self.config.audio_file
+    def _audio_tower(self, path: Path | None) -> dict[str, StoredTensor]:
+        """List the weights of an audio tower in a file of its own."""
         if path is None:
             raise CheckpointError(
                 f"{self.folder} holds no weights of the audio tower; put the file that"
                 " mm_audio_tower names beside config.json."
             )
-        stored = self._pickle.get("model", self._pickle)
-        if not isinstance(stored, dict):
-            raise CheckpointError(
-                f"{path} holds no tensors of a BEATs; fetch the checkpoint again."
-            )
-        plain = {str(k).removeprefix(AUDIO_PREFIX): v for k, v in stored.items()}
-        return lambda name, shape: checked(plain.get(name), name, shape, path)
+        self._files.append(path)
+        self.notes.append(f"audio tower from {path}")
+        return side_file_names(read_bin(path, inside="model"), AUDIO)
 
-    def _read_audio_pickle(self) -> Mapping[str, Any]:
-        path = audio_file(self.folder, read_json(self.folder / "config.json"))
-        return read_pickle(path) if path else {}
+    def _note(self, layout: Layout) -> None:
+        if len(layout.folders) > 1:
+            self.notes.append(f"language model from {layout.folders[-1]}")
+        if layout.adapter is not None:
+            count = len(layout.adapter.factors)
+            self.notes.append(f"adapter {layout.folders[0]} merged into {count} matrices")
+        unknown = unknown_keys(layout.keys.data)
+        if unknown:
+            self.notes.append(
+                f"not known, so without effect, in {layout.keys.path}: {', '.join(unknown)}"
+            )
+
+
+def _audio_file(keys: Keys, beside: list[Path]) -> Path | None:
+    """Find the BEATs file that `mm_audio_tower` names, by its path or last part."""
+    named = keys.data.get("mm_audio_tower")
+    if not isinstance(named, str):
+        return None
+    # Often a path on the machine that trained it, where one may not even look.
+    candidates = (path for folder in beside for path in (folder / named, folder / Path(named).name))
+    return next((path for path in candidates if file_exists(path)), None)
+
+
+def _beats_cfg(path: Path | None) -> Mapping[str, Any] | None:
+    cfg = read_pickle(path).get("cfg") if path else None
+    return cfg if isinstance(cfg, dict) else None
 
 
 def load(build: Callable[[], M], source: Source, leave_out: str | None = None) -> M:

@@ -19,7 +19,8 @@ from torch import Tensor
 from engines.errors import CheckpointError
 from export import PRODUCER
 from export.keys import Keys
-from export.tensors import DTYPES, FLOATS, INTEGERS, TensorFolder, file_exists, read_json
+from export.tensors import DTYPES, FLOATS, INTEGERS, file_exists, read_json
+from export.weight_files import TensorFolder
 from quant.grid import MAX_SCALE, Quantised
 from quant.pack import from_gptq_weight, from_gptq_zeros, to_gptq_weight, to_gptq_zeros
 

@@ -19,7 +19,8 @@ from export.gptq_checkpoint import CONFIG, config_json, write_json
 from export.quantise_state import QuantiseState
 from export.reference.decoder import DecoderLayer
 from export.storage import linear_shapes
-from export.tensors import INDEX_NAME, read_header, read_json
+from export.tensors import read_header, read_json
+from export.weight_files import INDEX_NAME
 
 ARCHITECTURES = {
     "mistral": "MistralForCausalLM",
@@ -73,8 +74,8 @@ def write_gptq_folder(
         write_json(part / "config.json", _model_config(checkpoint, about, rest))
         write_json(part / INDEX_NAME, _index(part))
         for name in TOKENIZER_FILES:
-            if (checkpoint.folder / name).is_file():
-                shutil.copyfile(checkpoint.folder / name, part / name)
+            if (source := checkpoint.folder_with(name) / name).is_file():
+                shutil.copyfile(source, part / name)
         publish(part, folder)
 
 
@@ -96,7 +97,7 @@ def _model_config(
     checkpoint: Checkpoint, about: dict[str, Any], rest: dict[str, Tensor]
 ) -> dict[str, Any]:
     kind = checkpoint.config.kind
-    data = read_json(checkpoint.folder / "config.json")
+    data = read_json(checkpoint.folder_with("config.json") / "config.json")
     kept = {key: value for key, value in data.items() if not key.startswith(OTHER_KEYS)}
     half = next(iter(rest.values())).dtype == torch.bfloat16
     return kept | {

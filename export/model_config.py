@@ -12,8 +12,7 @@ from export.reference.audio_tower import AudioTowerConfig
 from export.reference.decoder import DecoderConfig
 from export.reference.projector import PROJECTOR_TYPES, SAMPLERS
 from export.reference.vision_tower import VisionTowerConfig
-from export.tensors import file_exists, read_json
-from export.tower_config import read_preprocess, read_vision, tower_files
+from export.tower_config import read_preprocess, read_vision
 
 # model_type to the kind of decoder; the bare name is treated as Mistral, as upstream does.
 DECODER_KINDS = {
@@ -28,6 +27,7 @@ MOST_FRAMES = 128
 # Where config.json is silent, transformers' own defaults count; Mixtral has others than the rest.
 NORM_EPS = {"mixtral": 1e-5}
 ROPE_THETA = {"mixtral": 1e6}
+WINDOWED, WHOLE = "sliding_attention", "full_attention"
 
 
 @dataclass(frozen=True)
@@ -49,35 +49,44 @@ class ModelConfig:
     decoder: DecoderConfig
     tie_word_embeddings: bool
     vision: VisionTowerConfig
-    vision_folder: Path | None  # where the tower's own files are, if they were shipped
     preprocess: PreprocessConfig
     projector_type: str
     num_frames: int
     sound: SoundConfig | None
-    audio_file: Path | None  # BEATs `.pt`, if it was shipped
     card: CardConfig
     name: str | None  # `vl2_name`
 
 
-def read_config(folder: Path, beats_cfg: Mapping[str, Any] | None) -> ModelConfig:
-    """Read config.json and the tower's configuration.
-
-    Args:
-        folder: The checkpoint.
-        beats_cfg: `cfg` of the audio tower's `.pt` file, if there is one.
+def decoder_kind(keys: Keys) -> str:
+    """Return which decoder config.json is of: mistral, mixtral or qwen2.
 
     Raises:
-        CheckpointError: a file or key is missing, or asks for something that is not supported.
+        CheckpointError: of none of them.
     """
-    keys = Keys(read_json(folder / "config.json"), folder / "config.json")
     model_type = keys.text("model_type")
-    kind = DECODER_KINDS.get(model_type)
-    if kind is None:
+    if model_type not in DECODER_KINDS:
         raise CheckpointError(
             f"{keys.path} is of model_type {model_type!r}, which is not supported; give a"
             f" checkpoint of type {', '.join(sorted(DECODER_KINDS))}."
         )
-    vision_folder, tower_keys = tower_files(folder, keys.text("mm_vision_tower"), keys)
+    return DECODER_KINDS[model_type]
+
+
+def read_config(
+    keys: Keys, tower: tuple[Path | None, Keys], beats_cfg: Mapping[str, Any] | None
+) -> ModelConfig:
+    """Read config.json and the tower's configuration.
+
+    Args:
+        keys: The checkpoint's config.json.
+        tower: Folder and configuration of its vision tower.
+        beats_cfg: `cfg` of the audio tower's `.pt` file, if there is one.
+
+    Raises:
+        CheckpointError: a key is missing, or asks for something that is not supported.
+    """
+    kind = decoder_kind(keys)
+    vision_folder, tower_keys = tower
     projector_type = keys.text("mm_projector_type")
     if projector_type not in PROJECTOR_TYPES:
         raise CheckpointError(
@@ -96,17 +105,15 @@ def read_config(folder: Path, beats_cfg: Mapping[str, Any] | None) -> ModelConfi
     if keys.integer("num_frames", 8) > MOST_FRAMES:
         raise keys.bad("num_frames", f"at most {MOST_FRAMES}")
     return ModelConfig(
-        model_type=model_type,
+        model_type=keys.text("model_type"),
         kind=kind,
         decoder=decoder,
         tie_word_embeddings=bool(keys.data.get("tie_word_embeddings", False)),
         vision=vision,
-        vision_folder=vision_folder,
         preprocess=read_preprocess(vision_folder, vision),
         projector_type=projector_type,
         num_frames=keys.integer("num_frames", 8),
         sound=_sound(keys, beats_cfg),
-        audio_file=audio_file(folder, keys.data),
         card=_card(keys),
         name=keys.text("vl2_name") if "vl2_name" in keys.data else None,
     )
@@ -122,18 +129,6 @@ def _card(keys: Keys) -> CardConfig:
         str(card.get("world", "")),
         tuple(str(question) for question in questions),
     )
-
-
-def audio_file(folder: Path, config: Mapping[str, Any]) -> Path | None:
-    """Return the shipped BEATs file that `mm_audio_tower` names, by its path or last part."""
-    named = config.get("mm_audio_tower")
-    if not isinstance(named, str):
-        return None
-    # Often a path on the machine that trained it, where one may not even look.
-    for candidate in (folder / named, folder / Path(named).name):
-        if file_exists(candidate):
-            return candidate
-    return None
 
 
 def _decoder(kind: str, keys: Keys) -> DecoderConfig:
@@ -189,7 +184,13 @@ def _windows(kind: str, keys: Keys, layers: int) -> tuple[int | None, ...]:
     first = keys.data.get("max_window_layers", 0) if kind == "qwen2" else 0
     if not isinstance(first, int):
         raise keys.bad("max_window_layers", "a whole number")
-    return tuple(size if i >= first else None for i in range(layers))
+    # transformers 5 says it layer by layer as well.
+    types = keys.data.get("layer_types") or [
+        WINDOWED if i >= first else WHOLE for i in range(layers)
+    ]
+    if not isinstance(types, list) or len(types) != layers or not {*types} <= {WINDOWED, WHOLE}:
+        raise keys.bad("layer_types", f"{layers} times {WINDOWED!r} or {WHOLE!r}")
+    return tuple(size if kind_of == WINDOWED else None for kind_of in types)
 
 
 def _sound(keys: Keys, beats_cfg: Mapping[str, Any] | None) -> SoundConfig | None:

@@ -140,7 +140,8 @@ def eos_token_ids(
         CheckpointError: there is none.
     """
     found: list[int] = []
-    for data in (_generation(folder), read_json(folder / "config.json")):
+    config = folder / "config.json"
+    for data in (_generation(folder), read_json(config) if config.is_file() else {}):
         value = data.get("eos_token_id")
         listed = value if isinstance(value, list) else [value]
         found += [token for token in listed if type(token) is int]
@@ -148,9 +149,7 @@ def eos_token_ids(
     own = tokenizer.token_to_id(special["eos_token"]) if "eos_token" in special else None
     found += [] if own is None else [own]
     if not found:
-        raise CheckpointError(
-            f"{folder / 'config.json'} names no eos_token_id; use the checkpoint's own files."
-        )
+        raise CheckpointError(f"{config} names no eos_token_id; use the checkpoint's own files.")
     return tuple(dict.fromkeys(found))
 
 

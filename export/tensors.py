@@ -1,13 +1,14 @@
-"""Tensors of a checkpoint folder, read one at a time: safetensors, sharded or single, and pickles.
+"""Tensors by name, read one at a time, and the safetensors files they lie in.
 
 Knows names, shapes and files, nothing of the model. A tensor is copied into memory when asked for
 and nothing is kept, so a checkpoint larger than memory can be walked through.
 """
 
+import functools
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,16 @@ from torch import Tensor
 
 from engines.errors import CheckpointError
 
-INDEX_NAME = "model.safetensors.index.json"
-SINGLE_NAME = "model.safetensors"
 # Far above any header: the largest published one has a few hundred kilobytes.
 MAX_HEADER_BYTES = 100 << 20
 FLOATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 INTEGERS = {"I32": torch.int32}
 DTYPES = FLOATS | INTEGERS
 FETCH_AGAIN = "fetch the checkpoint again"
+# Numbers that are looked at together.
+LOOKED_AT = 1 << 24
+# What git leaves in the place of a large file where git-lfs is not installed.
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def file_exists(path: Path) -> bool:
@@ -37,13 +40,25 @@ def file_exists(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where one tensor lies."""
+    """A tensor that can be read.
+
+    Attributes:
+        path: The file it lies in; of several, the one that made the largest part.
+        dtype: safetensors' name, such as "BF16".
+        shape: Its shape.
+        size: Its bytes.
+        read: Reads `count` numbers from the `first` on, in the order of the last axis first.
+    """
 
     path: Path
-    dtype: str  # safetensors' name, such as "BF16"
+    dtype: str
     shape: tuple[int, ...]
-    offset: int  # bytes from the start of the file
-    size: int  # bytes
+    size: int
+    read: Callable[[int, int], Tensor] = field(repr=False, compare=False)
+
+    def whole(self) -> Tensor:
+        """Read all of it; not looked at."""
+        return self.read(0, math.prod(self.shape)).reshape(self.shape)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -71,47 +86,46 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     Raises:
         CheckpointError: the file is missing, truncated, or its header makes no sense.
     """
+    refuse_pointer(path)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-                raise _damaged(path, "its header is not that of a safetensors file")
+                raise damaged(path, "its header is not that of a safetensors file")
             header = json.loads(file.read(length))
     except FileNotFoundError:
-        raise CheckpointError(
-            f"The weight file {path} is missing; {FETCH_AGAIN}, with all its files."
-        ) from None
+        raise missing_file(path) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, "its header cannot be read") from error
+        raise damaged(path, "its header cannot be read") from error
     if not isinstance(header, dict):
-        raise _damaged(path, "its header is not an object")
-    start = 8 + length
-    found = {
-        name: _stored(path, name, entry, start, size)
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
-    end = start
-    for name, stored in sorted(found.items(), key=lambda item: item[1].offset):
-        if stored.offset < end:
-            raise _damaged(path, f"{name} lies over another tensor")
-        end = stored.offset + stored.size
+        raise damaged(path, "its header is not an object")
+    found: dict[str, StoredTensor] = {}
+    spans: list[tuple[int, int, str]] = []
+    for name, entry in header.items():
+        if name != "__metadata__":
+            found[name], begin = _stored(path, name, entry, 8 + length, size)
+            spans.append((begin, begin + found[name].size, name))
+    end = 0
+    for begin, stop, name in sorted(spans):
+        if begin < end:
+            raise damaged(path, f"{name} lies over another tensor")
+        end = stop
     return found
 
 
-class TensorFolder:
-    """The tensors of a folder by name; a later `get` reads just that one."""
+class Tensors:
+    """Tensors by name; a later `get` reads just that one."""
 
-    def __init__(self, folder: Path, files: Sequence[Path] | None = None) -> None:
-        """Read the headers of a folder's weight files, or of the given ones."""
+    def __init__(self, folder: Path, stored: Mapping[str, StoredTensor]) -> None:
+        """Keep what there is.
+
+        Args:
+            folder: What errors call them by.
+            stored: All of them.
+        """
         self.folder = folder
-        self.stored: dict[str, StoredTensor] = {}
-        for path in weight_files(folder) if files is None else files:
-            header = read_header(path)
-            for name in header.keys() & self.stored.keys():
-                raise _damaged(path, f"{name} is in {self.stored[name].path.name} as well")
-            self.stored.update(header)
+        self.stored = dict(stored)
 
     def __contains__(self, name: str) -> bool:
         return name in self.stored
@@ -151,110 +165,81 @@ class TensorFolder:
             CheckpointError: as `find`; or it holds NaN or infinity, or cannot be read.
         """
         stored = self.find(name, shape, dtypes)
-        return _finite(_read(stored), name, stored.path)
+        return _finite(stored.whole(), name, stored.path)
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a folder, all shards or the single file.
+def add_tensors(to: dict[str, StoredTensor], more: Mapping[str, StoredTensor]) -> None:
+    """Add the tensors of another file.
 
     Raises:
-        CheckpointError: there are none, or a shard that the index names is missing.
+        CheckpointError: one is there already.
     """
-    index = folder / INDEX_NAME
-    if not index.exists():
-        single = folder / SINGLE_NAME
-        if not single.exists():
-            raise CheckpointError(
-                f"{folder} holds neither {SINGLE_NAME} nor {INDEX_NAME}; give a checkpoint folder"
-                " with safetensors weights."
-            )
-        return [single]
-    mapping = read_json(index).get("weight_map")
-    if not isinstance(mapping, dict) or not mapping:
-        raise CheckpointError(f"{index} has no weight map; {FETCH_AGAIN}.")
-    names = sorted({str(name) for name in mapping.values()})
-    for name in names:
-        if Path(name).name != name or not name.endswith(".safetensors"):
-            raise CheckpointError(
-                f"{index} names {name!r}, which is no safetensors file of its folder;"
-                f" {FETCH_AGAIN}."
-            )
-        if not file_exists(folder / name):
-            raise CheckpointError(
-                f"The shard {folder / name} is missing; {FETCH_AGAIN}, with all {len(names)} files."
-            )
-    return [folder / name for name in names]
+    for name, stored in more.items():
+        if name in to:
+            raise damaged(stored.path, f"{name} is in {to[name].path.name} as well")
+        to[name] = stored
 
 
-def read_pickle(path: Path) -> Mapping[str, Any]:
-    """Read a dictionary of tensors and plain values that torch pickled; code in it is never run.
+def refuse_pointer(path: Path) -> None:
+    """Refuse what git puts in the place of a file that it did not fetch.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or holds anything else.
+        CheckpointError: the file is that.
     """
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"The audio tower {path} is missing; {FETCH_AGAIN}.") from None
-    except Exception as error:  # Bytes that are no pickle raise almost anything.
+        with path.open("rb") as file:
+            start = file.read(len(LFS_POINTER))
+    except OSError:
+        return  # Whoever reads it says what is wrong.
+    if start == LFS_POINTER:
         raise CheckpointError(
-            f"{path} cannot be read as plain tensors (truncated, or it holds code); {FETCH_AGAIN}."
-        ) from error
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path} does not hold a dictionary of tensors; {FETCH_AGAIN}.")
-    return data
-
-
-def checked(tensor: Any, name: str, shape: tuple[int, ...], path: Path) -> Tensor:
-    """Return an already loaded tensor if it is one, of this shape, and finite.
-
-    Raises:
-        CheckpointError: it is not.
-    """
-    if not isinstance(tensor, Tensor) or tensor.dtype not in FLOATS.values() or tensor.is_sparse:
-        raise CheckpointError(f"{path} has no tensor {name} of numbers; {FETCH_AGAIN}.")
-    if tuple(tensor.shape) != shape:
-        raise CheckpointError(
-            f"Tensor {name} in {path} has the shape {list(tensor.shape)} where its configuration"
-            f" asks for {list(shape)}; {FETCH_AGAIN}."
+            f"{path} is only git's pointer to a large file; fetch the checkpoint with git-lfs"
+            " (git lfs pull) or with huggingface_hub."
         )
-    return _finite(tensor, name, path)
 
 
-def _stored(path: Path, name: str, entry: Any, start: int, size: int) -> StoredTensor:
+def missing_file(path: Path) -> CheckpointError:
+    """Return the error for a weight file that is not there."""
+    return CheckpointError(f"The weight file {path} is missing; {FETCH_AGAIN}, with all its files.")
+
+
+def damaged(path: Path, why: str) -> CheckpointError:
+    """Return the error for a weight file that makes no sense."""
+    return CheckpointError(f"The weight file {path} is damaged ({why}); {FETCH_AGAIN}.")
+
+
+def _stored(path: Path, name: str, entry: Any, start: int, size: int) -> tuple[StoredTensor, int]:
+    """Return a tensor of a header, and where it begins."""
     try:
         dtype, shape = str(entry["dtype"]), tuple(int(n) for n in entry["shape"])
         begin, end = (int(n) for n in entry["data_offsets"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise _damaged(path, f"its entry for {name} is malformed") from error
+        raise damaged(path, f"its entry for {name} is malformed") from error
     if not 0 <= begin <= end or min(shape, default=0) < 0:
-        raise _damaged(path, f"its entry for {name} is malformed")
+        raise damaged(path, f"its entry for {name} is malformed")
     if start + end > size:
-        raise _damaged(path, "it is shorter than its header says")
+        raise damaged(path, "it is shorter than its header says")
     if dtype in DTYPES and end - begin != math.prod(shape) * DTYPES[dtype].itemsize:
-        raise _damaged(path, f"the size of {name} does not fit its shape")
-    return StoredTensor(path, dtype, shape, start + begin, end - begin)
+        raise damaged(path, f"the size of {name} does not fit its shape")
+    read = functools.partial(_read, path, dtype, start + begin)
+    return StoredTensor(path, dtype, shape, end - begin, read), start + begin
 
 
-def _read(stored: StoredTensor) -> Tensor:
+def _read(path: Path, dtype: str, offset: int, first: int, count: int) -> Tensor:
+    width = DTYPES[dtype].itemsize
     try:
-        raw = np.fromfile(stored.path, dtype=np.uint8, count=stored.size, offset=stored.offset)
+        raw = np.fromfile(path, np.uint8, count * width, offset=offset + first * width)
     except OSError as error:
-        raise _damaged(stored.path, "it cannot be read") from error
-    if raw.size != stored.size:
-        raise _damaged(stored.path, "it became shorter while it was read")
-    if not raw.size:
-        return torch.empty(stored.shape, dtype=DTYPES[stored.dtype])
-    return torch.from_numpy(raw).view(DTYPES[stored.dtype]).reshape(stored.shape)
+        raise damaged(path, "it cannot be read") from error
+    if raw.size != count * width:
+        raise damaged(path, "it became shorter while it was read")
+    return torch.from_numpy(raw).view(DTYPES[dtype]) if count else torch.empty(0).to(DTYPES[dtype])
 
 
 def _finite(tensor: Tensor, name: str, path: Path) -> Tensor:
-    if not bool(torch.isfinite(tensor).all()):
+    # In pieces: the look takes three times the memory of what is looked at.
+    if not all(bool(torch.isfinite(part).all()) for part in tensor.flatten().split(LOOKED_AT)):
         raise CheckpointError(
             f"Tensor {name} in {path} holds NaN or infinite values; {FETCH_AGAIN}, or use another."
         )
     return tensor
-
-
-def _damaged(path: Path, why: str) -> CheckpointError:
-    return CheckpointError(f"The weight file {path} is damaged ({why}); {FETCH_AGAIN}.")

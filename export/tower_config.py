@@ -1,14 +1,16 @@
 """The vision tower's configuration: its geometry and its pixel pipeline.
 
-Read from the tower's own folder inside the checkpoint. The published checkpoints only name their
-tower, so the two that they name are known here.
+Read from the tower's own folder, in the checkpoint, beside it or in the hub's cache. The published
+checkpoints only name their tower, so the two that they name are known here.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from engines.config import PreprocessConfig
 from engines.errors import CheckpointError
+from export.hub import CONFIG, find_folder
 from export.keys import Keys
 from export.reference.vision_tower import VisionTowerConfig
 from export.tensors import file_exists, read_json
@@ -47,26 +49,38 @@ BICUBIC = 3
 LEAST_STD = 0.001  # and 1 / LEAST_STD at most: what the runtime accepts in a manifest
 
 
-def tower_files(folder: Path, named: str, keys: Keys) -> tuple[Path | None, Keys]:
-    """Find the tower's folder, if it was shipped, and its configuration.
+def tower_files(
+    named: str, keys: Keys, beside: Sequence[Path], online: bool, weights: bool
+) -> tuple[Path | None, Keys]:
+    """Find the tower's folder, if there is one here, and its configuration.
+
+    Args:
+        named: The tower's name or path.
+        keys: Where it is named.
+        beside: Folders in which it may be.
+        online: Whether it may be downloaded.
+        weights: Whether its weights are needed as well.
 
     Raises:
-        CheckpointError: it was not shipped and is not one of the published ones.
+        CheckpointError: it is nowhere and not one of the published ones.
+        ExportError: a download failed.
     """
-    for candidate in (folder / named, folder / Path(named).name):
-        path = candidate / "config.json"
-        if file_exists(path):
-            data = read_json(path)
-            # A whole CLIP or SigLIP model keeps the image tower's part under this key.
-            tower = data.get("vision_config", data)
-            if not isinstance(tower, dict):
-                raise Keys(data, path).bad("vision_config", "an object")
-            return candidate, Keys(tower, path)
     published = PUBLISHED_TOWERS.get(Path(named).name)
+    found = find_folder(named, beside, online and (weights or published is None))
+    if found is not None:
+        path = found / CONFIG
+        data = read_json(path)
+        # A whole CLIP or SigLIP model keeps the image tower's part under this key.
+        tower = data.get("vision_config", data)
+        if not isinstance(tower, dict):
+            raise Keys(data, path).bad("vision_config", "an object")
+        # The published towers' files leave out what is transformers' default.
+        return found, Keys({**(published or {}), **tower}, path)
     if published is None:
         raise CheckpointError(
-            f"{keys.path} names the vision tower {named!r}, which is neither in the checkpoint's"
-            " folder nor one of the published ones; put the tower's folder beside config.json."
+            f"{keys.path} names the vision tower {named!r}, which is neither beside the checkpoint"
+            " nor in the hub's cache nor one of the published ones; put the tower's folder beside"
+            " config.json, or download it with --online."
         )
     return None, Keys(published, keys.path)
 

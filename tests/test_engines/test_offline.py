@@ -11,8 +11,11 @@ import json, socket, sys, urllib.request
 import engines
 from engines import offline
 way = sys.argv[1]
-if way == "online":
-    offline.go_online()
+wish = offline.online()
+if way in ("online", "online once"):
+    wish.__enter__()
+if way == "online once":
+    wish.__exit__(None, None, None)
 if way == "camera":
     offline.allow_host("192.0.2.7")
 socket.setdefaulttimeout(0.2)
@@ -68,8 +71,9 @@ def test_a_camera_that_was_named_is_let_through() -> None:
     assert found["address 6"] == found["name"] == "refused"
 
 
-def test_a_download_that_was_asked_for_is_let_through() -> None:
+def test_a_download_that_was_asked_for_is_let_through_while_it_lasts() -> None:
     assert "refused" not in tried("online").values()
+    assert tried("online once")["address"] == "refused"
 
 
 def test_switches_are_set_before_any_library_is_loaded() -> None:

@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 
 from engines.errors import CheckpointError
 from export.checkpoint import Checkpoint
-from export.model_config import read_config
 from tests.golden import checkpoint
 
 
@@ -93,19 +92,19 @@ def test_tower_from_its_own_folder(mistral: Path) -> None:
 
 def test_tower_that_is_nowhere(mistral: Path) -> None:
     edit_tensors(mistral, lambda t: without_prefix(t, VISION))
-    with pytest.raises(CheckpointError, match=r"clip-tiny holds neither model\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"clip-tiny, like .*, holds no weights of"):
         Checkpoint(mistral).vision_tower()
 
 
 def test_published_towers_are_known_by_their_hub_name(mistral: Path) -> None:
     edit(mistral, lambda c: c.update(mm_vision_tower="openai/clip-vit-large-patch14-336"))
     edit(mistral, lambda c: c.update(mm_hidden_size=1024))
-    config = read_config(mistral, None)
+    config = Checkpoint(mistral).config
     assert (config.vision.hidden_size, config.vision.num_patches) == (1024, 576)
     assert config.preprocess.crop == 336
     edit(mistral, lambda c: c.update(mm_vision_tower="google/siglip-so400m-patch14-384"))
     edit(mistral, lambda c: c.update(mm_hidden_size=1152))
-    config = read_config(mistral, None)
+    config = Checkpoint(mistral).config
     assert config.vision.num_patches == 729
     assert config.preprocess.image_mean == (0.5, 0.5, 0.5)
 
@@ -136,16 +135,18 @@ def test_audio_tower_named_by_a_place_one_may_not_look_at(
 
     monkeypatch.setattr(Path, "is_file", forbidden)
     edit(qwen2_av, lambda c: c.update(mm_audio_tower="/root/beats-tiny.pt"))
-    assert Checkpoint(qwen2_av).config.audio_file == qwen2_av / "beats-tiny.pt"
+    assert qwen2_av / "beats-tiny.pt" in Checkpoint(qwen2_av).source_files()
     edit(qwen2_av, lambda c: c.update(mm_audio_tower="/root/elsewhere.pt"))
-    assert Checkpoint(qwen2_av).config.audio_file is None
+    with pytest.raises(CheckpointError, match="holds no weights of the audio tower"):
+        Checkpoint(qwen2_av)
 
 
 def test_audio_tower_of_a_file_without_tensors(qwen2_av: Path) -> None:
     stored = torch.load(qwen2_av / "beats-tiny.pt", weights_only=True)
-    for change in (5, {"patch_embedding.weight": torch.ones(24, 1, 16, 16, dtype=torch.int64)}):
+    codes = {"patch_embedding.weight": torch.ones(24, 1, 16, 16, dtype=torch.int64)}
+    for change, message in ((5, "does not hold a dictionary"), (codes, "has no tensor|as INT64")):
         torch.save({"cfg": stored["cfg"], "model": change}, qwen2_av / "beats-tiny.pt")
-        with pytest.raises(CheckpointError, match=r"beats-tiny\.pt (holds|has) no tensor"):
+        with pytest.raises(CheckpointError, match=rf"beats-tiny\.pt.* ({message})"):
             Checkpoint(qwen2_av).sound_encoder()
 
 
@@ -185,11 +186,40 @@ def test_sliding_windows(mistral: Path, qwen2_av: Path) -> None:
     assert Checkpoint(qwen2_av).config.decoder.windows == (None, None, 8)
 
 
+def test_windows_layer_by_layer(qwen2_av: Path) -> None:
+    types = ["sliding_attention", "full_attention", "sliding_attention"]
+    edit(qwen2_av, lambda c: c.update(use_sliding_window=True, sliding_window=8))
+    edit(qwen2_av, lambda c: c.update(layer_types=types))
+    assert Checkpoint(qwen2_av).config.decoder.windows == (8, None, 8)
+    for wrong in (types[:2], ["chunked"] * 3, "sliding_attention"):
+        edit(qwen2_av, lambda c, wrong=wrong: c.update(layer_types=wrong))  # type: ignore[misc]
+        with pytest.raises(CheckpointError, match="layer_types must be 3 times"):
+            Checkpoint(qwen2_av)
+
+
+def test_keys_that_are_not_known_are_told(mistral: Path) -> None:
+    assert Checkpoint(mistral).notes == []
+    edit(mistral, lambda c: c.update(mm_new_trick=True, attention_bias=True, tune_anything=1))
+    assert Checkpoint(mistral).notes == [
+        f"not known, so without effect, in {mistral / 'config.json'}: attention_bias, mm_new_trick"
+    ]
+
+
+def test_a_published_towers_files_may_leave_things_out(mistral: Path) -> None:
+    named = "openai/clip-vit-large-patch14-336"
+    edit(mistral, lambda c: c.update(mm_vision_tower=named, mm_hidden_size=1024))
+    tower = mistral / Path(named).name
+    tower.mkdir()
+    (tower / "config.json").write_text(json.dumps({"vision_config": {"hidden_size": 1024}}))
+    vision = Checkpoint(mistral).config.vision
+    assert (vision.kind, vision.num_hidden_layers, vision.hidden_act) == ("clip", 24, "quick_gelu")
+
+
 def test_what_a_silent_configuration_means(tmp_path: Path) -> None:
     for name, eps, theta in (("mistral", 1e-6, 1e4), ("mixtral", 1e-5, 1e6)):
         folder = Path(shutil.copytree(checkpoint(name), tmp_path / name))
         edit(folder, lambda c: [c.pop(key, None) for key in ("rms_norm_eps", "rope_theta")])
-        decoder = read_config(folder, None).decoder
+        decoder = Checkpoint(folder).config.decoder
         assert (decoder.rms_norm_eps, decoder.rope_theta) == (eps, theta)
 
 

@@ -6,7 +6,10 @@ import torch
 from safetensors.torch import save_file
 
 from engines.errors import CheckpointError
-from export.tensors import TensorFolder, read_header, read_json, read_pickle
+from export import pickles
+from export.pickles import read_pickle
+from export.tensors import read_header, read_json
+from export.weight_files import TensorFolder
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def test_an_index_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
     for name in ("../secret.safetensors", "/etc/passwd", "..", "", None, "a" * 5000, "a.bin"):
         index = {"weight_map": {"a": name}}
         (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-        with pytest.raises(CheckpointError, match=r"no safetensors file of|shard .* is missing"):
+        with pytest.raises(CheckpointError, match=r"no \.safetensors file of|shard .* is missing"):
             TensorFolder(tmp_path)
 
 
@@ -64,7 +67,7 @@ def test_a_tensor_in_two_shards(tmp_path: Path) -> None:
 
 
 def test_no_weights(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"neither model\.safetensors nor"):
+    with pytest.raises(CheckpointError, match=r"neither model\.safetensors nor .* nor pytorch_"):
         TensorFolder(tmp_path)
 
 
@@ -154,7 +157,7 @@ class Harmful:
 def test_pickles_run_no_code(tmp_path: Path) -> None:
     path = tmp_path / "tower.pt"
     torch.save({"cfg": Harmful()}, path)
-    with pytest.raises(CheckpointError, match="cannot be read as plain tensors"):
+    with pytest.raises(CheckpointError, match=r"holds code or .*, and nothing of it was run"):
         read_pickle(path)
 
 
@@ -164,11 +167,59 @@ def test_damaged_pickles(tmp_path: Path) -> None:
         read_pickle(path)
     for content in (b"", b"not a pickle", b"hello world this is text"):
         path.write_bytes(content)
-        with pytest.raises(CheckpointError, match="cannot be read"):
+        with pytest.raises(CheckpointError, match=r"is damaged \(trunc|holds code or"):
             read_pickle(path)
     torch.save([1, 2], path)
     with pytest.raises(CheckpointError, match="does not hold a dictionary"):
         read_pickle(path)
+
+
+def test_bin_files_are_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    values = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.ones(2, dtype=torch.bfloat16)}
+    torch.save({**values, "steps": 5, 7: torch.ones(1)}, path)
+    loads = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **k: loads.append(k) or load(*a, **k))
+    tensors = TensorFolder(tmp_path)
+    assert set(tensors.stored) == {"a", "b"}
+    assert tensors.stored["b"].dtype == "BF16"
+    assert torch.equal(tensors.get("a", (3, 2)), values["a"])
+    assert tensors.stored["a"].read(2, 2).tolist() == [1, 4]
+    assert torch.equal(tensors.get("b", (2,)), values["b"])
+    assert all(how["weights_only"] and how["mmap"] for how in loads)
+    # Listed, then mapped once for all of them; above the limit anew each time.
+    assert len(loads) == 2
+    monkeypatch.setattr(pickles, "MAPPED_BYTES", 1)
+    for _ in range(3):
+        tensors.get("a", (3, 2))
+    assert len(loads) == 4
+
+
+def test_a_bin_file_that_changes_meanwhile(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(2)}, tmp_path / "pytorch_model.bin")
+    tensors = TensorFolder(tmp_path)
+    torch.save({"a": torch.ones(3)}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="it changed while it was read"):
+        tensors.get("a", (2,))
+
+
+def test_a_bin_file_of_torchs_first_format(tmp_path: Path) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+    assert TensorFolder(tmp_path).get("a", (2,)).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("tensor", [torch.eye(2).to_sparse(), torch.ones(2, device="meta")])
+def test_tensors_without_plain_numbers(tmp_path: Path, tensor: torch.Tensor) -> None:
+    torch.save({"a": tensor}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="stores a as SPECIAL float32, which is not supp"):
+        TensorFolder(tmp_path).get("a", tuple(tensor.shape))
+
+
+def test_safetensors_come_before_bin(tmp_path: Path, folder: Path) -> None:
+    torch.save({"b": torch.ones(2)}, tmp_path / "pytorch_model.bin")
+    assert set(TensorFolder(folder).stored) == {"a"}
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", '"x"'])
