@@ -1,5 +1,6 @@
 """Graphs against the torch reference: runs them through the runtime's own sessions, measures."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from engines.backends.onnxruntime import DecoderSession, open_session
 from engines.config import VerificationRow
 from engines.errors import ExportError
 from export.graph.builder import Array
+from export.graph.heads import graph_head_dim
+from export.memory import giving_back
 from export.reference.decoder import DecoderConfig
 from export.storage import Scheme
 
@@ -42,6 +45,7 @@ def measure(graph: str, got: Array, wanted: Array, limit: float, name: str) -> V
     return VerificationRow(graph, error, error / max(largest, 1e-30), limit, name)
 
 
+@giving_back
 def run_graph(path: Path, feeds: Mapping[str, Array], output: str) -> Array:
     """Open a graph on the CPU, run it once and return one output."""
     feeds = {name: np.ascontiguousarray(value, np.float32) for name, value in feeds.items()}
@@ -55,39 +59,46 @@ def checked_positions(length: int) -> list[int]:
     return [first, length - steps - first, *[1] * steps]
 
 
-def run_decoder(path: Path, config: DecoderConfig, inputs_embeds: Array) -> tuple[Array, list[int]]:
+def logit_positions(length: int) -> list[int]:
+    """Return the positions behind which `run_decoder` takes logits."""
+    return [end - 1 for end in itertools.accumulate(checked_positions(length))]
+
+
+@giving_back
+def run_decoder(path: Path, config: DecoderConfig, inputs_embeds: Array) -> Array:
     """Feed a prompt (1, L, H) in chunks through a shared cache, as the runtime does.
 
     Returns:
-        Logits (n, vocab) after each chunk, and the position of each.
+        Logits (n, vocab) at `logit_positions`.
     """
     decoder = DecoderSession(open_session(path))
     length = inputs_embeds.shape[1]
-    shape = (1, config.num_key_value_heads, length + 1, config.head_dim)
+    shape = (1, decoder.kv_heads, length + 1, decoder.head_dim)
     cache = [np.zeros(shape, decoder.cache_dtype) for _ in range(2 * config.num_hidden_layers)]
-    logits, positions, past = [], [], 0
+    logits, past = [], 0
     for count in checked_positions(length):
         chunk = np.ascontiguousarray(inputs_embeds[:, past : past + count], np.float32)
         logits.append(decoder.run(chunk, past, cache).copy())
         past += count
-        positions.append(past - 1)
-    return np.stack(logits), positions
+    return np.stack(logits)
 
 
-def run_tensorrt_decoder(
-    path: Path, config: DecoderConfig, inputs_embeds: Array
-) -> tuple[Array, list[int]]:
+@giving_back
+def run_tensorrt_decoder(path: Path, config: DecoderConfig, inputs_embeds: Array) -> Array:
     """Do as `run_decoder` with the standard-operator graph, on ONNX Runtime in full precision."""
     # Left alone, ONNX Runtime would fuse the int4 products into ones with int8 activations.
     session = open_session(path, entries={"session.qdq_matmulnbits_accuracy_level": "0"})
     length = inputs_embeds.shape[1]
-    capacity = length + 1
+    fixed = session.inputs["attention_mask"].shape[-1]
+    capacity = fixed if isinstance(fixed, int) else length + 1
     cache = {
-        name: np.zeros((1, config.num_key_value_heads, capacity, config.head_dim), info.dtype)
+        name: np.zeros(
+            (1, config.num_key_value_heads, capacity, graph_head_dim(config)), info.dtype
+        )
         for name, info in session.inputs.items()
         if name.startswith("past_key_values.")
     }
-    logits, positions, past = [], [], 0
+    logits, past = [], 0
     for count in checked_positions(length):
         at = np.arange(past, past + count)
         outputs = session.run(
@@ -102,8 +113,7 @@ def run_tensorrt_decoder(
         cache = {name: outputs[name.replace("past_key_values", "present")] for name in cache}
         logits.append(outputs["logits"][0, -1])
         past += count
-        positions.append(past - 1)
-    return np.stack(logits), positions
+    return np.stack(logits)
 
 
 def visible(config: DecoderConfig, positions: Array, capacity: int) -> Array:

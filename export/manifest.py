@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from engines.bundle import MANIFEST, file_sha256
@@ -20,6 +21,7 @@ from engines.config import (
     to_json,
 )
 from export import PRODUCER
+from export.graph.heads import graph_head_dim
 from export.model_config import ModelConfig
 from export.reference.projector import SAMPLERS
 
@@ -73,7 +75,7 @@ def decoder_config(config: ModelConfig, eos: tuple[int, ...]) -> DecoderConfig:
         num_hidden_layers=decoder.num_hidden_layers,
         num_attention_heads=decoder.num_attention_heads,
         num_key_value_heads=decoder.num_key_value_heads,
-        head_dim=decoder.head_dim,
+        head_dim=graph_head_dim(decoder),
         vocab_size=decoder.vocab_size,
         max_position_embeddings=decoder.max_position_embeddings,
         eos_token_ids=eos,
@@ -107,13 +109,26 @@ def bundle_config(
     )
 
 
-def write_manifest(folder: Path, bundle: BundleConfig) -> None:
-    """Hash every file of a finished folder and write its manifest, in the place of an older one."""
+def write_manifest(
+    folder: Path, bundle: BundleConfig, hashed: Mapping[str, FileConfig] | None = None
+) -> dict[str, FileConfig]:
+    """Hash every file of a finished folder and write its manifest, in the place of an older one.
+
+    Args:
+        folder: Of the bundle.
+        bundle: What the manifest says beside the files.
+        hashed: Files that are known already.
+
+    Returns:
+        All files.
+    """
+    known = hashed or {}
     files = {
-        path.name: FileConfig(path.stat().st_size, file_sha256(path))
+        path.name: known.get(path.name) or FileConfig(path.stat().st_size, file_sha256(path))
         for path in sorted(folder.iterdir())
         if path.name != MANIFEST
     }
     data = to_json(dataclasses.replace(bundle, files=files))
     text = json.dumps(data, indent=1, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    return files

@@ -1,17 +1,21 @@
 """The tiny checkpoints of tests/data/golden and what the reference implementation makes of them."""
 
 import json
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 DATA = Path(__file__).parent / "data"
 CHECKPOINTS = ("mistral", "mixtral", "qwen2", "qwen2_av")
+PROJECTORS = ("stp_connector", "linear", "mlp2x_gelu", "spatial_conv", "spatial_pool")
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 AUDIO_ROWS = slice(None, None, 8)  # Which rows of the audio tokens are kept.
+_PROJECTORS = DATA / "golden" / "projectors"
 _FILES = {"video": "testsrc.mp4", "image": "test.png", "audio": "sweep.wav"}
 
 
@@ -84,6 +88,34 @@ def cases(name: str) -> list[Case]:
         )
         for case, fact in facts.items()
     ]
+
+
+def projector_checkpoint(kind: str, folder: Path) -> Path:
+    """Put the checkpoint with another connector together in `folder`.
+
+    All but its connector and output matrix is golden Mistral's, or, of those connectors that need a
+    tower as wide as the decoder, in narrow.safetensors.
+    """
+    target = Path(shutil.copytree(checkpoint("mistral"), folder / kind))
+    narrow = kind.startswith("spatial")
+    shared = _PROJECTORS / "narrow.safetensors" if narrow else target / "model.safetensors"
+    tensors = {k: v for k, v in load_file(shared).items() if "mm_projector" not in k}
+    tensors |= load_file(_PROJECTORS / f"{kind}.safetensors")
+    save_file(tensors, target / "model.safetensors")
+    config = json.loads((target / "config.json").read_text()) | {"mm_projector_type": kind}
+    config |= {"hidden_size": 48} if narrow else {}
+    (target / "config.json").write_text(json.dumps(config))
+    return target
+
+
+def projector_case(kind: str) -> Case:
+    """The film shown to the checkpoint with another connector; the question is Mistral's."""
+    film = next(case for case in cases("mistral") if case.name == "video")
+    with np.load(_PROJECTORS / "cases.npz") as stored:
+        own = {key.split(".")[1]: stored[key] for key in stored.files if key.startswith(kind)}
+        if kind.startswith("spatial"):
+            own["vision_features"] = stored["narrow.vision_features"]
+    return replace(film, checkpoint=kind, arrays=film.arrays | own)
 
 
 def relative_error(found: Any, expected: Any) -> float:

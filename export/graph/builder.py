@@ -9,12 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import ml_dtypes
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from export import PRODUCER
+from export.graph.exact import part_bytes
 
 Array = NDArray[Any]
 Shape = Sequence[int | str]
@@ -26,6 +28,7 @@ ALIGNMENT, LARGE_ALIGNMENT, LARGE_BYTES = 64, 1 << 16, 1 << 20
 ELEMENT_TYPES = {
     np.dtype(np.float32): TensorProto.FLOAT,
     np.dtype(np.float16): TensorProto.FLOAT16,
+    np.dtype(ml_dtypes.bfloat16): TensorProto.BFLOAT16,
     np.dtype(np.int64): TensorProto.INT64,
     np.dtype(np.int32): TensorProto.INT32,
     np.dtype(np.uint8): TensorProto.UINT8,
@@ -34,18 +37,30 @@ ELEMENT_TYPES = {
 TYPE_NAMES = {
     TensorProto.FLOAT: "float32",
     TensorProto.FLOAT16: "float16",
+    TensorProto.BFLOAT16: "bfloat16",
     TensorProto.INT64: "int64",
     TensorProto.INT32: "int32",
     TensorProto.BOOL: "bool",
+}
+COMPUTE_TYPES: dict[int, np.dtype[Any]] = {
+    TensorProto.FLOAT: np.dtype(np.float32),
+    TensorProto.FLOAT16: np.dtype(np.float16),
+    TensorProto.BFLOAT16: np.dtype(ml_dtypes.bfloat16),
 }
 
 
 class DataFile:
     """External data that one or several graphs point into; bytes are appended in order."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep: bool = False) -> None:
+        """Begin a file.
+
+        Args:
+            path: Where it lies.
+            keep: Leave what is there behind the bytes that are written, for `resume`.
+        """
         self.path = path
-        self._file = path.open("wb")
+        self._file = path.open("rb+" if keep and path.exists() else "wb")
         self._size = 0
 
     def append(self, array: Array) -> tuple[int, int]:
@@ -57,6 +72,17 @@ class DataFile:
         self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         self._size = offset + array.nbytes
         return offset, array.nbytes
+
+    def flush(self) -> int:
+        """Give the system what was written so far; returns its length."""
+        self._file.flush()
+        return self._size
+
+    def resume(self, size: int) -> None:
+        """Go on behind the first `size` bytes of what an earlier run wrote."""
+        self._file.truncate(size)
+        self._file.seek(size)
+        self._size = size
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +100,8 @@ class Graph:
     """One ONNX graph.
 
     Attributes:
-        compute: Element type of matrix products, FLOAT or FLOAT16; norms and sums are float32.
+        compute: Element type of matrix products: FLOAT, FLOAT16, or BFLOAT16 for compilers alone;
+            norms and sums are float32.
     """
 
     def __init__(self, name: str, data: DataFile, compute: int, opset: int = 23) -> None:
@@ -144,8 +171,7 @@ class Graph:
 
     def matrix(self, path: str, value: Array) -> str:
         """Add a weight of matrix products, in their element type."""
-        dtype = np.float16 if self.compute == TensorProto.FLOAT16 else np.float32
-        return self.weight(path, np.ascontiguousarray(value, dtype=dtype))
+        return self.weight(path, np.ascontiguousarray(value, dtype=COMPUTE_TYPES[self.compute]))
 
     def to_compute(self, value: str, path: str) -> str:
         """Turn a float32 value into the element type of matrix products."""
@@ -180,7 +206,33 @@ class Graph:
         )
         if accuracy_level is not None:
             _set_accuracy_level(model, accuracy_level)
+        if accuracy_level == 0:
+            part_bytes(model)
         path.write_bytes(model.SerializeToString())
+
+    def fix_axis(self, axis: str, size: int) -> None:
+        """Give a free axis of inputs and outputs a size."""
+        for value in (*self._inputs, *self._outputs):
+            for dimension in value.type.tensor_type.shape.dim:
+                if dimension.dim_param == axis:
+                    dimension.dim_value = size  # One of: the name goes.
+
+    def to_bytes(self) -> bytes:
+        """Return all nodes, inputs, outputs and records of weights so far, to `restore` them."""
+        graph = helper.make_graph(
+            self._nodes, self.name, self._inputs, self._outputs, self._initializers
+        )
+        data: bytes = graph.SerializeToString()
+        return data
+
+    def restore(self, data: bytes) -> None:
+        """Take the place of a graph of the same name that `to_bytes` was called for."""
+        graph = onnx.GraphProto.FromString(data)
+        self._nodes, self._inputs = list(graph.node), list(graph.input)
+        self._outputs, self._initializers = list(graph.output), list(graph.initializer)
+        self._names = {value.name for value in [*self._inputs, *self._initializers]}
+        for node in self._nodes:
+            self._names |= {node.name, *node.output}
 
     def signature(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return inputs and outputs as the manifest lists them: name to (dtype, shape)."""

@@ -5,33 +5,33 @@ writes, and which keys count is a boolean mask: the parser drops a cache length 
 takes no GroupQueryAttention or MatMulNBits. Written from the same integers as the other form.
 """
 
+import dataclasses
+from functools import partial
+
 import numpy as np
 import torch
 from onnx import TensorProto
+from torch import Tensor
 
-from export.graph.builder import Graph, Shape
+from export.graph.builder import Graph
 from export.graph.decoder import FeedForwardWeights, Form, feed_forward
+from export.graph.heads import declare_cache, graph_head_dim, narrowed, rotary_tables, widened
 from export.graph.layers import linear_dequantised, numpy, reshape, transpose
-from export.reference.decoder import DecoderConfig, rotary
+from export.reference.decoder import DecoderConfig
 
 # Attention and TensorScatter with a cache came with this version of the operator set.
 OPSET = 24
 
 
-def _declare(g: Graph, config: DecoderConfig) -> None:
+def _declare(g: Graph, config: DecoderConfig, tables: tuple[Tensor, Tensor] | None = None) -> None:
     g.input("position_ids", TensorProto.INT64, [1, "L"])
     g.input("write_indices", TensorProto.INT64, [1])
     # True where a query may see a cache slot; a sliding window is the caller's to draw.
     g.input("attention_mask", TensorProto.BOOL, [1, 1, "L", "C"])
-    cache: Shape = [1, config.num_key_value_heads, "C", config.head_dim]
-    for i in range(config.num_hidden_layers):
-        for part in ("key", "value"):
-            g.input(f"past_key_values.{i}.{part}", g.compute, cache)
-            g.output(f"present.{i}.{part}", g.compute, cache)
-    tables = rotary(config, torch.arange(config.max_position_embeddings))
+    declare_cache(g, config)
     axis = g.constant("/rotary/axis", np.asarray([1], np.int64))
-    for name, table in zip(("cos", "sin"), tables, strict=True):
-        rows = g.weight(f"/rotary/{name}_table", numpy(table))
+    for name, table in zip(("cos", "sin"), tables or rotary_tables(config), strict=True):
+        rows = g.weight(f"/rotary/{name}_table", numpy(torch.cat([table, table], dim=-1)))
         rows = g.node("Gather", [rows, "position_ids"], f"/rotary/{name}", axis=0)
         g.node("Unsqueeze", [rows, axis], f"/rotary/{name}", outputs=[f"/rotary/{name}"])
 
@@ -39,9 +39,10 @@ def _declare(g: Graph, config: DecoderConfig) -> None:
 def _attend(g: Graph, config: DecoderConfig, index: int, qkv: list[str]) -> str:
     path = f"/model/layers.{index}/self_attn"
     heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
-    counts = (heads, kv_heads, kv_heads)
+    counts, width = (heads, kv_heads, kv_heads), graph_head_dim(config)
+    qkv = [widened(g, config, f"{path}/{n}", x) for n, x in zip("qkv", qkv, strict=True)]
     q, k, v = (
-        transpose(g, p, reshape(g, p, x, 0, 0, n, config.head_dim), 0, 2, 1, 3)
+        transpose(g, p, reshape(g, p, x, 0, 0, n, width), 0, 2, 1, 3)
         for p, x, n in zip((f"{path}/q", f"{path}/k", f"{path}/v"), qkv, counts, strict=True)
     )
     q, k = _rotated(g, f"{path}/q", q), _rotated(g, f"{path}/k", k)
@@ -57,7 +58,7 @@ def _attend(g: Graph, config: DecoderConfig, index: int, qkv: list[str]) -> str:
     ]
     y = g.node("Attention", [q, *cache, "attention_mask"], path, scale=config.head_dim**-0.5)
     y = transpose(g, f"{path}/out", y, 0, 2, 1, 3)
-    return reshape(g, f"{path}/out", y, 0, 0, heads * config.head_dim)
+    return narrowed(g, config, path, reshape(g, f"{path}/out", y, 0, 0, heads * width))
 
 
 def _rotated(g: Graph, path: str, x: str) -> str:
@@ -104,3 +105,8 @@ def _keep(g: Graph, x: str) -> str:
 
 
 TENSORRT = Form(_declare, linear_dequantised, _attend, _dense_experts, _keep)
+
+
+def with_tables(cos: Tensor, sin: Tensor) -> Form:
+    """Return the form for positions that turn by given tables, as `rotary_tables` makes them."""
+    return dataclasses.replace(TENSORRT, declare=partial(_declare, tables=(cos, sin)))

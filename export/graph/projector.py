@@ -46,6 +46,7 @@ def write_projector(g: Graph, projector: nn.Module, kind: str, grid: int) -> Non
         block = stage[0] if isinstance(stage, nn.Sequential) else None
         width = block.conv1.conv.in_channels if isinstance(block, Bottleneck) else last.in_features
         x = g.input("vision_features", TensorProto.FLOAT, ["T", grid * grid, int(width)])
+        tokens: int | str = "V"
         _space_time(g, x, projector, kind, grid)
     else:
         layers: list[nn.Module] = (
@@ -57,8 +58,10 @@ def write_projector(g: Graph, projector: nn.Module, kind: str, grid: int) -> Non
         x = g.input("vision_features", TensorProto.FLOAT, ["T", grid * grid, first.in_features])
         axes = g.constant("/mean/axes", np.asarray([0], np.int64))
         x = g.node("ReduceMean", [x, axes], "/mean", keepdims=0)
+        # However many frames: declared as it is, or it would not be what the library finds.
+        tokens = grid * grid
         _read_out(g, "/mlp", x, layers)
-    g.output("visual_tokens", TensorProto.FLOAT, ["V", last.out_features])
+    g.output("visual_tokens", TensorProto.FLOAT, [tokens, last.out_features])
 
 
 def _space_time(g: Graph, x: str, projector: SpaceTimeConnector, kind: str, grid: int) -> None:

@@ -14,10 +14,21 @@ from engines.messages import clip_message
 from engines.model import VideoLlama2
 from engines.sampling import GenerateOptions
 from export.cli import main as vl2_export
-from tests.golden import AUDIO_ROWS, CHECKPOINTS, Case, cases, checkpoint, relative_error
+from tests.golden import (
+    AUDIO_ROWS,
+    CHECKPOINTS,
+    PROJECTORS,
+    Case,
+    cases,
+    checkpoint,
+    projector_case,
+    projector_checkpoint,
+    relative_error,
+)
 
 TOLERANCE = 1e-4
 ALL = [case for name in CHECKPOINTS for case in cases(name)]
+ALL += [projector_case(kind) for kind in PROJECTORS]
 PICTURES = [case for case in ALL if case.pixel_values is not None]
 SOUNDS = [case for case in ALL if case.fbank is not None]
 CLIPS = [case for case in ALL if case.clip is not None]
@@ -33,8 +44,9 @@ class Models:
     def _get(self, name: str, precision: str = "fp32", exact: bool = False) -> VideoLlama2:
         bundle = self._folder / f"{name}-{precision}"
         if not bundle.exists():
-            command = [str(checkpoint(name)), "-o", str(bundle), f"--{precision}"]
-            assert vl2_export(command) == 0
+            found = name not in PROJECTORS
+            source = checkpoint(name) if found else projector_checkpoint(name, self._folder)
+            assert vl2_export([str(source), "-o", str(bundle), f"--{precision}"]) == 0
         return engines.load(bundle, exact=exact, threads=1, keep_encodings=False)
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from export import accuracy
+from export import measure
 from tests.golden import checkpoint
 
 # The matrices here are too small to share out; idle threads only wait for each other.
 torch.set_num_threads(1)
 # What random models answer is no matter: few questions show that the way is whole.
-accuracy.MOST_QUESTIONS, accuracy.MOST_NEW_TOKENS = 2, 6
+measure.MOST_QUESTIONS, measure.MOST_NEW_TOKENS = 2, 6
 
 
 @pytest.fixture(autouse=True)

@@ -66,3 +66,46 @@ def test_signature(tmp_path: Path) -> None:
         {"x": ("float16", (1, "L", 4)), "n": ("int64", ())},
         {"y": ("float32", ("V", 4))},
     )
+
+
+def write_halves(folder: Path, interrupted: bool) -> tuple[bytes, bytes]:
+    """Write a graph in two halves, perhaps by two processes; returns both of its files."""
+    numbers = np.arange(600, dtype=np.float32)
+    path = folder / "g.data"
+
+    def begun(data: DataFile) -> Graph:
+        graph = Graph("g", data, TensorProto.FLOAT)
+        x = graph.input("x", TensorProto.FLOAT, [600])
+        graph.node("Add", [x, graph.weight("/a", numbers)], "/a")
+        return graph
+
+    with DataFile(path) as data:
+        graph = begun(data)
+        state, size = graph.to_bytes(), data.flush()
+        # What is behind the noted size must not count.
+        data.append(np.ones(700, np.float32)) if interrupted else None
+        if not interrupted:
+            finish(graph, numbers)
+            graph.save(folder / "g.onnx")
+    if interrupted:
+        with DataFile(path, keep=True) as data:
+            graph = begun(data)
+            graph.restore(state)
+            data.resume(size)
+            finish(graph, numbers)
+            graph.save(folder / "g.onnx")
+    return path.read_bytes(), (folder / "g.onnx").read_bytes()
+
+
+def finish(graph: Graph, numbers: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="/a/Add is already in graph"):
+        graph.node("Add", ["x", "x"], "/a")
+    graph.node("Mul", ["/a/Add/output_0", graph.weight("/b", 2 * numbers)], "/b", outputs=["y"])
+    graph.output("y", TensorProto.FLOAT, [600])
+
+
+def test_a_graph_that_is_gone_on_with_is_the_same(tmp_path: Path) -> None:
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    whole = write_halves(tmp_path / "whole", interrupted=False)
+    assert write_halves(tmp_path / "parts", interrupted=True) == whole

@@ -15,7 +15,17 @@ from export.reference.projector import (
 )
 from export.reference.vision_tower import VisionTowerConfig
 from export.streams import Stream
-from tests.golden import AUDIO_ROWS, CHECKPOINTS, Case, cases, checkpoint, relative_error
+from tests.golden import (
+    AUDIO_ROWS,
+    CHECKPOINTS,
+    PROJECTORS,
+    Case,
+    cases,
+    checkpoint,
+    projector_case,
+    projector_checkpoint,
+    relative_error,
+)
 
 TOLERANCE = 1e-4
 SMALL = DecoderConfig(32, 48, 2, 4, 2, 16, 40, 64, 1e-5, 10000.0)
@@ -27,12 +37,19 @@ def no_gradients():
         yield
 
 
-@pytest.fixture(scope="module", params=CHECKPOINTS)
-def opened(request: pytest.FixtureRequest) -> tuple[Checkpoint, list[Case]]:
-    return Checkpoint(checkpoint(request.param)), cases(request.param)
+Opened = tuple[Checkpoint, list[Case]]
 
 
-def test_vision_tower_and_projector(opened: tuple[Checkpoint, list[Case]]) -> None:
+@pytest.fixture(scope="module", params=(*CHECKPOINTS, *PROJECTORS))
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    name = request.param
+    if name in CHECKPOINTS:
+        return Checkpoint(checkpoint(name)), cases(name)
+    folder = projector_checkpoint(name, tmp_path_factory.mktemp("projectors"))
+    return Checkpoint(folder), [projector_case(name)]
+
+
+def test_vision_tower_and_projector(opened: Opened) -> None:
     model, golden = opened
     tower, projector = model.vision_tower(), model.projector()
     for case in golden:
@@ -56,19 +73,22 @@ def test_sound_encoder() -> None:
         assert relative_error(tokens[AUDIO_ROWS], case.arrays["audio_tokens"]) <= TOLERANCE
 
 
-def test_decoder_teacher_forced(opened: tuple[Checkpoint, list[Case]]) -> None:
+def test_decoder_teacher_forced(opened: Opened) -> None:
     model, golden = opened
-    case = next(case for case in golden if case.name == "text")
+    # A text; a connector's golden case is a film, whose tokens go into the placeholder's place.
+    case = next((case for case in golden if case.name == "text"), golden[0])
     stored, tokens = case.arrays, case.arrays["greedy_tokens"]
     ids = np.concatenate([stored["input_ids"], tokens])
-    embeds = model.embed_tokens()[torch.from_numpy(ids).long()]
-    stream = Stream(model.config.decoder, embeds, [len(ids)])
+    embeds = model.embed_tokens()[torch.from_numpy(ids).long().clamp(min=0)]
+    if case.modal == "video":
+        (at,) = np.flatnonzero(ids < 0)
+        seen = torch.from_numpy(stored["visual_tokens"])
+        embeds = torch.cat([embeds[:at], seen, embeds[at + 1 :]])
+    stream = Stream(model.config.decoder, embeds, [len(embeds)])
     for i in range(model.config.decoder.num_hidden_layers):
         stream.advance(i, model.decoder_layer(i))
-    head = torch.nn.Linear(64, 356, bias=False)
-    head.weight = torch.nn.Parameter(model.lm_head())
-    logits = stream.logits(model.norm(), head).numpy()
-    end = len(stored["input_ids"])
+    logits = stream.logits(model.norm(), model.head()).numpy()
+    end = len(embeds) - len(tokens)
     assert relative_error(logits[end - 1], stored["last_logits"]) <= TOLERANCE
     assert relative_error(logits[end:], stored["step_logits"]) <= TOLERANCE
     np.testing.assert_array_equal(logits[end - 1 : -1].argmax(-1), tokens)
