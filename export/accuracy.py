@@ -1,13 +1,8 @@
-"""What int4 costs: a bundle's answers against the unrounded model's, through the runtime.
+"""What int4 costs: how far answers are from the unrounded model's, and how far they may be.
 
-The questions are always the same, about bundled clips; they, the clips and what the unrounded model
-makes of them are kept in the bundle, so that it can be measured again anywhere. The bundle answers
-first. Then the unrounded model reads, in one pass layer by layer, both the recorded answers and
-the bundle's own: where it would have chosen every word of an answer itself, it answers the same.
+`export.measure` asks both; what is here compares, judges and tells.
 """
 
-import dataclasses
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,96 +11,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import engines
 from engines.config import AccuracyConfig, AccuracyRow
 from engines.errors import ExportError
-from engines.events import Result
-from engines.messages import Message, clip_message
-from engines.model import VideoLlama2
-from engines.sampling import GenerateOptions
-from export.calibrate import Composed, Composer
-from export.checkpoint import Checkpoint
-from export.examples import Example, measured_examples
 from export.quantise_state import MatrixRow
-from export.readings import FILE, Reading, read_readings, reading_of, write_readings
-from export.walk import reference_logits
+from export.readings import Reading
+from export.unfinished import NotPublishedError
 
 Array = NDArray[Any]
 
-# In front of the names of the clips that are kept in the bundle.
-CLIP_PREFIX = "measured-"
-MOST_QUESTIONS = 12
-MOST_NEW_TOKENS = 48
-# The unrounded model reads no more than about this, so that a large one is done in minutes; at
-# least two questions are asked.
-MOST_TOKENS = 16384
 # A choice that the reference finds less likely than its own by less than this is as good.
 TIE_NATS = 0.05
 # Outside these a bundle is not published (docs/quantisation.md says where they come from).
 LIMITS = {"kl_divergence": 0.15, "perplexity_ratio": 1.15, "same_choice": 0.9}
-GRAPHS = {"decoder": False, "decoder_exact": True}
-
-
-def keep_examples(bundle: Path) -> list[Example]:
-    """Copy the clips that are asked about into a bundle; return the questions about the copies."""
-    kept = []
-    for example in measured_examples()[:MOST_QUESTIONS]:
-        assert example.clip is not None
-        copy = bundle / (CLIP_PREFIX + example.clip.path.name)
-        shutil.copyfile(example.clip.path, copy)
-        clip = dataclasses.replace(example.clip, path=copy)
-        kept.append(dataclasses.replace(example, clip=clip))
-    return kept
-
-
-def measure_accuracy(
-    bundle: Path, checkpoint: Checkpoint, composer: Composer, examples: Sequence[Example]
-) -> AccuracyConfig:
-    """Ask a finished bundle and the unrounded model, and keep what is needed to do it again.
-
-    Args:
-        bundle: A folder that `engines.load` opens; what the reference said is added to it.
-        checkpoint: The unrounded decoder.
-        composer: Its towers, prompt and embeddings.
-        examples: What `keep_examples` returned.
-
-    Returns:
-        What was measured, without the limits being applied.
-    """
-    recorded = [composer.compose(example) for example in examples]
-    examples = examples[: _affordable([2 * len(made.kinds) for made in recorded])]
-    recorded = recorded[: len(examples)]
-    answers = _answers(bundle, examples)
-    given = [composer.compose(example, ids) for example, ids in zip(examples, answers, strict=True)]
-    composer.encoders.release()
-    readings = _read_by_reference(checkpoint, examples, recorded, given)
-    rows = accuracy_rows(bundle, readings)
-    write_readings(bundle / FILE, readings)
-    tokens = sum(len(reading.ids) for reading in readings)
-    return AccuracyConfig(FILE, len(examples), tokens, dict(LIMITS), rows)
-
-
-def measure_again(bundle: Path, config: AccuracyConfig) -> AccuracyConfig:
-    """Measure a bundle by the readings that are kept in it.
-
-    Raises:
-        BundleError: they cannot be read.
-    """
-    rows = accuracy_rows(bundle, read_readings(bundle / config.file))
-    return dataclasses.replace(config, rows=rows)
-
-
-def accuracy_rows(bundle: Path, readings: Sequence[Reading]) -> tuple[AccuracyRow, ...]:
-    """Measure both decoders of an int4 bundle."""
-    rows = []
-    for graph, exact in GRAPHS.items():
-        model = engines.load(bundle, device="cpu", exact=exact, keep_encodings=False)
-        found = [
-            model.answer_logits(messages(reading.example), reading.ids.tolist())
-            for reading in readings
-        ]
-        rows.append(compare_readings(graph, readings, found))
-    return tuple(rows)
 
 
 def compare_readings(
@@ -161,11 +78,11 @@ def refuse_to_publish(config: AccuracyConfig, advice: str) -> None:
         advice: What would help.
 
     Raises:
-        ExportError: it is.
+        NotPublishedError: it is.
     """
     found = outside(config)
     if found:
-        raise ExportError(
+        raise NotPublishedError(
             f"The int4 decoder is too far from the unrounded one ({'; '.join(found)}), so nothing"
             f" was published; {advice}, or publish it as it is with --accept-loss."
         )
@@ -221,58 +138,6 @@ def accuracy_table(config: AccuracyConfig) -> str:
     if config.accepted_loss:
         lines.append(f"published outside its limits: {'; '.join(outside(config))}")
     return "\n".join(lines)
-
-
-def messages(example: Example) -> list[Message]:
-    """Return an example as the runtime takes it."""
-    first, *rest = example.turns
-    said: list[Message] = [{"role": turn.role, "content": turn.text} for turn in rest]
-    if example.clip is None:
-        return [{"role": "user", "content": first.text}, *said]
-    return [clip_message(example.clip, first.text), *said]
-
-
-def _affordable(tokens: Sequence[int]) -> int:
-    """Return how many of the first questions may be asked; each costs so many tokens."""
-    within = int((np.cumsum(tokens) <= MOST_TOKENS).sum())
-    return min(max(within, 2), len(tokens))
-
-
-def _answers(bundle: Path, examples: Sequence[Example]) -> list[tuple[int, ...]]:
-    """Let the bundle answer, greedily."""
-    model: VideoLlama2 = engines.load(bundle, device="cpu", keep_encodings=False)
-    room = model.config.decoder.max_position_embeddings
-    options = GenerateOptions(max_new_tokens=min(MOST_NEW_TOKENS, room), repetition_penalty=1.0)
-    answers = []
-    for example in examples:
-        *_, result = model.generate(messages(example), options)
-        assert isinstance(result, Result)
-        answers.append(result.token_ids)
-    return answers
-
-
-def _read_by_reference(
-    checkpoint: Checkpoint,
-    examples: Sequence[Example],
-    recorded: Sequence[Composed],
-    given: Sequence[Composed],
-) -> list[Reading]:
-    """Let the unrounded decoder read every answer; one that is both kinds is read once."""
-    wanted: list[tuple[Example, Composed, bool, bool]] = []
-    for example, one, other in zip(examples, recorded, given, strict=True):
-        same = one.answer == other.answer
-        wanted.append((example, one, True, same))
-        if not same:
-            wanted.append((example, other, False, True))
-    logits = reference_logits(
-        checkpoint,
-        [made.inputs_embeds for _, made, _, _ in wanted],
-        [len(made.answer) for _, made, _, _ in wanted],
-    )
-    return [
-        reading_of(example, np.asarray(made.answer, np.int64), found, is_recorded, is_given)
-        for (example, made, is_recorded, is_given), found in zip(wanted, logits, strict=True)
-    ]
 
 
 def _divergence(reading: Reading, log_q: Array) -> Array:

@@ -1,30 +1,28 @@
 """A checkpoint becomes a bundle: the steps in their order."""
 
 import dataclasses
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from engines.backends.onnxruntime import runtime_version
 from engines.config import QuantisationConfig, SelftestConfig, SourceConfig
 from engines.errors import ExportError
-from export import samples
-from export.accuracy import (
-    accuracy_table,
-    keep_examples,
-    measure_accuracy,
-    outside,
-    refuse_to_publish,
-)
+from export import PRODUCER, samples
+from export.accuracy import accuracy_table, outside, refuse_to_publish
 from export.calibrate import Composer
 from export.checkpoint import Checkpoint
 from export.compare import refuse_failures, table, tolerance
-from export.folder import check_target, publish, unfinished
+from export.folder import check_target
 from export.int4 import open_decoder_source
 from export.manifest import audio_config, bundle_config, write_manifest
+from export.measure import keep_examples, measure_accuracy
+from export.needs import check_needs, memory_needs
 from export.parts import (
-    Workshop,
     export_audio,
     export_decoder,
     export_embeddings,
@@ -34,6 +32,7 @@ from export.parts import (
 from export.plan import ExportOptions, Plan, make_plan
 from export.progress import Progress, size
 from export.prompt_facts import (
+    GENERATION,
     check_template,
     check_vocabulary,
     eos_token_ids,
@@ -41,8 +40,11 @@ from export.prompt_facts import (
     read_prompt,
     write_tokenizer,
 )
+from export.readings import FILE as READINGS
 from export.reference_encoders import ReferenceEncoders
+from export.unfinished import file_facts, unfinished_bundle
 from export.verify import selftest_rows
+from export.workshop import Workshop
 
 SELFTEST = "selftest.npz"
 
@@ -59,26 +61,37 @@ def export_bundle(folder: Path, target: Path, options: ExportOptions) -> None:
         CheckpointError: the checkpoint is incomplete, malformed, or not supported.
         ExportError: the export cannot be made here, or a graph is outside its tolerance.
     """
-    checkpoint = Checkpoint(folder)
+    checkpoint = Checkpoint(folder, options.where)
     plan = make_plan(checkpoint, options)
-    if target.resolve() in (folder.resolve(), *folder.resolve().parents):
+    if target.resolve() in (checkpoint.folder.resolve(), *checkpoint.folder.resolve().parents):
         raise ExportError(f"{target} holds the checkpoint itself; choose another name with -o.")
-    check_target(target, plan.bundle_bytes + plan.scratch_bytes, options.replace)
+    check_target(target, options.replace)
+    takes = check_needs(target, plan, memory_needs(checkpoint, plan, options))
     progress = Progress(plan.work)
     progress.say(_introduction(checkpoint, plan, options))
+    progress.say(takes)
+    for note in checkpoint.notes:
+        progress.say(note)
     decoder = open_decoder_source(checkpoint, plan, options, target, progress)
-    with decoder, unfinished(target) as part, torch.inference_mode():
-        shop = Workshop(checkpoint, plan, part, progress)
-        tokenizer = write_tokenizer(folder, part / "tokenizer.json")
-        check_vocabulary(tokenizer, checkpoint.config.decoder.vocab_size, folder)
-        prompt = read_prompt(folder, checkpoint.config.kind, tokenizer)
-        check_template(prompt, samples.QUESTION, folder)
-        eos = eos_token_ids(folder, prompt.special_tokens, tokenizer)
+    key = export_key(checkpoint, plan, options, decoder.key())
+    with decoder, unfinished_bundle(target, key, progress.say) as work, torch.inference_mode():
+        shop = Workshop(checkpoint, plan, work, progress)
+        part = work.bundle
+        text_folder = checkpoint.folder_with("tokenizer_config.json")
+        generation_folder = checkpoint.folder_with(GENERATION)
+        tokenizer = write_tokenizer(text_folder, part / "tokenizer.json")
+        check_vocabulary(tokenizer, checkpoint.config.decoder.vocab_size, text_folder)
+        prompt = read_prompt(text_folder, checkpoint.config.kind, tokenizer)
+        check_template(prompt, samples.QUESTION, text_folder)
+        eos = eos_token_ids(generation_folder, prompt.special_tokens, tokenizer)
+        progress.step("hashing the checkpoint", 0)
+        hashed = work.step("source", lambda: {"sha256": np.asarray(checkpoint.sha256())})
+        progress.step("checkpoint hashed", plan.also["hash"])
         source = SourceConfig(
-            folder.resolve().name, checkpoint.sha256(), checkpoint.config.model_type
+            folder.resolve().name, str(hashed["sha256"]), checkpoint.config.model_type
         )
         quantisation = QuantisationConfig(plan.scheme, plan.method, plan.group)
-        text_side = (prompt, read_generation(folder), eos)
+        text_side = (prompt, read_generation(generation_folder), eos)
         bundle = bundle_config(checkpoint.config, source, quantisation, text_side)
         visual_tokens = export_vision(shop)
         audio = audio_config(checkpoint.config)
@@ -98,23 +111,51 @@ def export_bundle(folder: Path, target: Path, options: ExportOptions) -> None:
             verification=tuple(shop.rows),
         )
         examples = keep_examples(part) if plan.scheme == "int4" else []
-        progress.say("hashing, and opening the bundle as the program will")
-        write_manifest(part, bundle)
+        (part / READINGS).unlink(missing_ok=True)
+        files = write_manifest(part, bundle)
+        progress.step("opening the bundle as the program will", 0)
         refuse_failures(selftest_rows(part))
+        progress.step("self-test passed", plan.also["selftest"])
         accuracy = None
         if examples:
-            progress.say("asking the bundle, and the unrounded model what it makes of the answers")
-            accuracy = measure_accuracy(part, checkpoint, composer, examples)
+            tell = partial(_tell_measuring, progress, plan.also["accuracy"])
+            accuracy = measure_accuracy(work, checkpoint, composer, examples, tell)
             progress.say(accuracy_table(accuracy))
             if not options.accept_loss:
                 refuse_to_publish(accuracy, decoder.advice())
             accuracy = dataclasses.replace(accuracy, accepted_loss=bool(outside(accuracy)))
-            write_manifest(part, dataclasses.replace(bundle, accuracy=accuracy))
-        publish(part, target)
+            write_manifest(part, dataclasses.replace(bundle, accuracy=accuracy), files)
+        work.publish()
         decoder.finish(accuracy)
     progress.say(table(shop.rows))
     written = sum(path.stat().st_size for path in target.iterdir())
     progress.say(f"wrote {target}, {size(written)}")
+
+
+def _tell_measuring(progress: Progress, work: int, label: str, share: float) -> None:
+    progress.step(label, round(work * share))
+
+
+def export_key(
+    checkpoint: Checkpoint, plan: Plan, options: ExportOptions, decoder: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return all that the bundle's bytes depend on; an export goes on only from one with the same.
+
+    Args:
+        checkpoint: By the names, sizes and times of its files.
+        plan: What is made of it.
+        options: Those that change a byte.
+        decoder: What its integers depend on beside.
+    """
+    return {
+        "made_by": [PRODUCER, torch.__version__, np.__version__, runtime_version()],
+        "threads": torch.get_num_threads(),
+        "files": file_facts([*checkpoint.source_files(), *checkpoint.small_files()]),
+        "folder": checkpoint.folder.resolve().name,
+        "scheme": [plan.scheme, plan.group, plan.method, plan.head],
+        "options": [options.tensorrt_graph, options.embedding_bits],
+        "decoder": dict(decoder),
+    }
 
 
 def _introduction(checkpoint: Checkpoint, plan: Plan, options: ExportOptions) -> str:
@@ -129,7 +170,8 @@ def _introduction(checkpoint: Checkpoint, plan: Plan, options: ExportOptions) ->
 
 
 def _write_selftest(shop: Workshop) -> SelftestConfig:
-    arrays: dict[str, Any] = dict(shop.selftest)
+    # Sorted: an export that goes on after an interruption has read some of them from a file.
+    arrays: dict[str, Any] = dict(sorted(shop.selftest.items()))
     np.savez_compressed(shop.folder / SELFTEST, **arrays)
     scheme = shop.plan.scheme
     tolerances = {"visual_tokens": tolerance(scheme, "projector")}

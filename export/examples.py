@@ -173,7 +173,10 @@ def parse_line(line: str, folder: Path) -> Example:
         spoken = [*texts, *(text for turn in history for text in turn)]
         if not all(isinstance(text, str) for text in [*spoken, clip or ""]) or sound not in SOUNDS:
             raise ValueError("a value is of another kind")
-        options = None if clip is None else ClipOptions(folder / clip, sound=SOUNDS[sound])
+        frames = data.get("frames")
+        if frames is not None and type(frames) is not int:
+            raise ValueError("a value is of another kind")
+        options = None if clip is None else ClipOptions(folder / clip, frames, sound=SOUNDS[sound])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("a key is missing or of another type") from error
     return Example(options, texts[0], texts[1], history)
@@ -183,7 +186,10 @@ def to_line(example: Example) -> str:
     """Return an example as a line of questions, beside its clip."""
     data: dict[str, Any] = {"question": example.question, "answer": example.answer or ""}
     if example.clip is not None:
-        data = {"clip": example.clip.path.name, "sound": example.clip.sound, **data}
+        about: dict[str, Any] = {"clip": example.clip.path.name, "sound": example.clip.sound}
+        if example.clip.num_frames is not None:
+            about["frames"] = example.clip.num_frames
+        data = {**about, **data}
     if example.history:
         data["history"] = example.history
     return json.dumps(data, ensure_ascii=False)

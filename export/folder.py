@@ -7,24 +7,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engines.errors import ExportError
-from export.progress import size
+from export.unfinished import disk_failed
 
 # Endings, with the process number behind: unlike what a user calls a copy of his own.
 PART, OLD = ".part-", ".replaced-"
-# Beside the weights: graphs, tokenizer, manifest, and room for the file system's own needs.
-SPARE_BYTES = 32 << 20
 
 
-def check_target(target: Path, needed: int, replace: bool) -> None:
+def check_target(target: Path, replace: bool) -> None:
     """Refuse early what could only fail late.
 
     Args:
         target: The folder to be made.
-        needed: Bytes it will take.
         replace: An existing one may be replaced.
 
     Raises:
-        ExportError: the target exists, has no parent folder, or the disk has too little space.
+        ExportError: the target exists, or has no parent folder.
     """
     if target.exists() and not replace:
         raise ExportError(
@@ -35,12 +32,6 @@ def check_target(target: Path, needed: int, replace: bool) -> None:
     parent = target.absolute().parent
     if not parent.is_dir():
         raise ExportError(f"The folder {parent} does not exist; make it or choose another with -o.")
-    free = shutil.disk_usage(parent).free
-    if free < needed + SPARE_BYTES:
-        raise ExportError(
-            f"The export needs {size(needed + SPARE_BYTES)} but {parent} has {size(free)} free;"
-            " free space or choose another place with -o."
-        )
 
 
 @contextmanager
@@ -58,7 +49,7 @@ def unfinished(target: Path) -> Iterator[Path]:
     except BaseException as error:
         shutil.rmtree(part, ignore_errors=True)
         if isinstance(error, OSError):
-            raise _disk_failed(error, part, target) from error
+            raise disk_failed(error, target) from error
         raise
 
 
@@ -72,17 +63,6 @@ def publish(part: Path, target: Path) -> None:
         target.rename(old)
     part.rename(target)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _disk_failed(error: OSError, part: Path, target: Path) -> ExportError:
-    reason = (error.strerror or str(error)).lower()
-    place = str(error.filename or part)
-    # The unfinished bundle and the state of a quantisation are siblings named after it.
-    if place.startswith(str(target)):
-        return ExportError(
-            f"{target} could not be written ({reason}); free space or choose another place with -o."
-        )
-    return ExportError(f"{place} could not be read ({reason}); check the disk and the permissions.")
 
 
 def _remove_stale(target: Path) -> None:

@@ -17,13 +17,14 @@ from export.examples import Example, bundled_examples, digest, read_examples
 from export.gptq_checkpoint import CONFIG, GptqFolder, config_json, write_json
 from export.gptq_source import gptq_storage, open_gptq, refuse_unordered
 from export.keep_gptq import check_kept, write_gptq_folder
-from export.memory import free_memory, memory_plan
+from export.memory import memory_plan
 from export.plan import ExportOptions, Plan
 from export.progress import Progress, size
 from export.quantise import quantise_decoder
 from export.quantise_state import MatrixRow, QuantiseState, state_folder
 from export.report import draw_report, facts_of, layer_table, report_path, write_report
 from export.storage import WHOLE_ROW, Storage, plain_storage
+from export.unfinished import file_facts
 
 
 class PlainSource(AbstractContextManager[None]):
@@ -31,6 +32,10 @@ class PlainSource(AbstractContextManager[None]):
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+
+    def key(self) -> dict[str, Any]:
+        """Return what the integers depend on beside the checkpoint and the options."""
+        return {}
 
     def storage(self, composer: Composer) -> Storage:
         """Return how the matrices are stored."""
@@ -59,6 +64,10 @@ class GivenSource(PlainSource):
     def __init__(self, plan: Plan, source: GptqFolder) -> None:
         super().__init__(plan)
         self.source = source
+
+    def key(self) -> dict[str, Any]:
+        """Return what the integers depend on beside the checkpoint and the options."""
+        return {"gptq": file_facts(sorted(self.source.folder.iterdir()))}
 
     def described(self, quantisation: QuantisationConfig) -> QuantisationConfig:
         """Return what the manifest says of it."""
@@ -102,6 +111,10 @@ class QuantisedSource(PlainSource):
         self.facts: dict[str, Any] = {}
         _say_plan(checkpoint, plan, progress)
 
+    def key(self) -> dict[str, Any]:
+        """Return what the integers depend on beside the checkpoint and the options."""
+        return _state_key(self.checkpoint, self.plan, self.examples)
+
     def storage(self, composer: Composer) -> Storage:
         """Quantise, going on from where an interrupted run with the same options was.
 
@@ -110,8 +123,7 @@ class QuantisedSource(PlainSource):
         """
         assert self.plan.quantise is not None
         options = self.plan.quantise
-        key = _state_key(self.checkpoint, self.plan, self.examples)
-        self.state = state = QuantiseState(state_folder(self.target), key)
+        self.state = state = QuantiseState(state_folder(self.target), self.key())
         calibration = self._calibration(composer, state)
         composer.encoders.release()
         self.facts = calibration.facts
@@ -214,24 +226,18 @@ def _choose_examples(plan: Plan, progress: Progress) -> list[Example]:
 
 
 def _say_plan(checkpoint: Checkpoint, plan: Plan, progress: Progress) -> None:
-    """Say how much memory and disk quantising takes at most, and whether it is there."""
+    """Say how much memory and disk quantising takes at most, and what for."""
     tokens = plan.calibration.tokens
     needed = memory_plan(checkpoint.config.decoder, tokens)
     progress.say(
         f"quantising on about {tokens} tokens takes up to {needed}, and {size(plan.scratch_bytes)}"
         " of disk meanwhile, to go on from after an interruption"
     )
-    free = free_memory()
-    if free is not None and free < needed.total:
-        progress.say(
-            f"only {size(free)} of memory are free: close other programs, or give fewer"
-            " --calibration-tokens"
-        )
 
 
 def _state_key(checkpoint: Checkpoint, plan: Plan, examples: list[Example]) -> dict[str, Any]:
     """Return what the results depend on; a run goes on only from one with the same."""
-    files = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in checkpoint.source_files()]
+    files = file_facts(checkpoint.source_files())
     assert plan.quantise is not None
     return {
         "made_by": [PRODUCER, torch.__version__],

@@ -1,12 +1,19 @@
 """How much memory quantising will take at most, worked out before it starts."""
 
+import ctypes
+import functools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 from export.progress import size
 from export.reference.decoder import DecoderConfig
 from export.streams import CHUNK
 from quant.gptq import ROWS
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Python, torch and what they keep.
 RUNTIME_BYTES = 500_000_000
@@ -67,16 +74,21 @@ def memory_plan(config: DecoderConfig, tokens: int) -> MemoryPlan:
     return MemoryPlan(RUNTIME_BYTES, hidden, weights, hessians, working)
 
 
-def free_memory() -> int | None:
-    """Return the bytes that programs can still get, where the system says so."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    names = getattr(os, "sysconf_names", {})
-    if "SC_PHYS_PAGES" in names:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return None
+def giving_back(work: Callable[P, R]) -> Callable[P, R]:
+    """Give the system back what `work` took: the C library keeps freed memory for later."""
+
+    @functools.wraps(work)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return work(*args, **kwargs)
+        finally:
+            _trim()
+
+    return wrapped
+
+
+def _trim() -> None:
+    # glibc's own; a session that was closed may leave gigabytes with it.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)

@@ -1,11 +1,11 @@
 """The parts of a bundle: each is read, written as a graph, run in torch, freed, and compared.
 
 A part's torch module lives inside one small function, so that it is gone when its graph is opened.
+Each is a step or several that an interrupted export need not do again (`export.unfinished`).
 """
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +15,19 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from engines.bundle import EMBEDDING_SCALES, EMBEDDINGS, Embeddings
-from engines.config import AudioConfig, GraphConfig, PromptConfig, VerificationRow
+from engines.config import (
+    AudioConfig,
+    PromptConfig,
+)
 from engines.errors import CheckpointError
 from engines.messages import Turn
 from engines.prompt import PLACEHOLDER_IDS, prompt_ids, render_prompt
 from export import samples
-from export.checkpoint import Checkpoint
 from export.compare import (
-    measure,
-    refuse_failures,
+    logit_positions,
     run_decoder,
     run_graph,
     run_tensorrt_decoder,
-    tolerance,
 )
 from export.graph.audio import write_audio
 from export.graph.builder import Array, DataFile, Graph
@@ -36,51 +36,24 @@ from export.graph.decoder_tensorrt import OPSET, TENSORRT
 from export.graph.projector import write_projector
 from export.graph.vision_tower import write_vision_tower
 from export.manifest import vision_config
-from export.plan import Plan
-from export.progress import Progress
+from export.memory import giving_back
+from export.reference.decoder import DecoderConfig
 from export.storage import Storage
 from export.walk import walk_decoder
+from export.workshop import Workshop
 from quant.grid import round_to_nearest
 
 # Frames of the drawn clip; enough for any sampling in time, few enough for a large tower.
 VERIFY_FRAMES = 4
+# Visual tokens of the question that the decoder is checked with: it costs the same for any clip.
+VERIFY_TOKENS = 64
 # Files of the decoder and the accuracy level of their int4 products: 4 multiplies in int8.
 INT4_FILES: Mapping[str, int | None] = {"decoder.onnx": 4, "decoder.exact.onnx": 0}
 FLOAT_FILES: Mapping[str, int | None] = {"decoder.onnx": None}
 TENSORRT_FILE = "decoder.tensorrt.onnx"
 
 
-@dataclass
-class Workshop:
-    """What the steps share and fill."""
-
-    checkpoint: Checkpoint
-    plan: Plan
-    folder: Path  # the unfinished bundle
-    progress: Progress
-    graphs: dict[str, GraphConfig] = field(default_factory=dict)
-    rows: list[VerificationRow] = field(default_factory=list)
-    selftest: dict[str, Array] = field(default_factory=dict)
-
-    @property
-    def compute(self) -> int:
-        """Element type of the encoders' matrix products: 16 bits unless all is float32."""
-        return TensorProto.FLOAT if self.plan.scheme == "fp32" else TensorProto.FLOAT16
-
-    @property
-    def cache(self) -> int:
-        """Element type of the decoder's matrix products and cache."""
-        return TensorProto.FLOAT16 if self.plan.scheme == "fp16" else TensorProto.FLOAT
-
-    def register(self, name: str, graph: Graph, file: str) -> None:
-        """Note a graph for the manifest."""
-        self.graphs[name] = GraphConfig(file, *graph.signature())
-
-    def check(self, graph: str, got: Array, wanted: Array) -> None:
-        """Measure a graph and refuse it if it is outside its tolerance."""
-        limit = tolerance(self.plan.scheme, graph)
-        self.rows.append(measure(graph, got, wanted, limit, samples.NAME))
-        refuse_failures(self.rows[-1:])
+DecoderRun = Callable[[Path, DecoderConfig, Array], Array]
 
 
 def export_vision(shop: Workshop) -> Tensor:
@@ -88,16 +61,29 @@ def export_vision(shop: Workshop) -> Tensor:
     config = vision_config(shop.checkpoint.config)
     frames = max(VERIFY_FRAMES, config.min_frames)
     pixels = _storable(samples.pixel_values(config, frames))
-    path, features = _vision_tower(shop, torch.from_numpy(pixels))
-    got = run_graph(path, {"pixel_values": pixels}, "vision_features")
-    shop.check("vision_tower", got, features.numpy())
-    path, tokens = _projector(shop, features)
-    got = run_graph(path, {"vision_features": features.numpy()}, "visual_tokens")
-    shop.check("projector", got, tokens.numpy())
-    shop.selftest |= {"pixel_values": pixels.astype(np.float16), "visual_tokens": tokens.numpy()}
-    return tokens
+
+    def tower() -> Mapping[str, Array]:
+        path, features = _vision_tower(shop, torch.from_numpy(pixels))
+        got = run_graph(path, {"pixel_values": pixels}, "vision_features")
+        shop.check("vision_tower", got, features.numpy())
+        shop.selftest["pixel_values"] = pixels.astype(np.float16)
+        return {"vision_features": features.numpy()}
+
+    features = shop.step("vision_tower", tower)["vision_features"]
+
+    def connector() -> Mapping[str, Array]:
+        path, tokens = _projector(shop, torch.from_numpy(features))
+        got = run_graph(path, {"vision_features": features}, "visual_tokens")
+        shop.check("projector", got, tokens.numpy())
+        shop.progress.step("projector checked", shop.plan.also["encoders"])
+        shop.selftest["visual_tokens"] = tokens.numpy()
+        return {}
+
+    shop.step("projector", connector)
+    return torch.from_numpy(shop.selftest["visual_tokens"])
 
 
+@giving_back
 def _vision_tower(shop: Workshop, pixels: Tensor) -> tuple[Path, Tensor]:
     tower = shop.checkpoint.vision_tower()
     path = _write_graph(shop, "vision_tower", lambda g: write_vision_tower(g, tower))
@@ -106,6 +92,7 @@ def _vision_tower(shop: Workshop, pixels: Tensor) -> tuple[Path, Tensor]:
     return path, features
 
 
+@giving_back
 def _projector(shop: Workshop, features: Tensor) -> tuple[Path, Tensor]:
     config = shop.checkpoint.config
     projector = shop.checkpoint.projector()
@@ -122,12 +109,18 @@ def _projector(shop: Workshop, features: Tensor) -> tuple[Path, Tensor]:
 def export_audio(shop: Workshop, config: AudioConfig) -> None:
     """Export audio tower and projector."""
     fbank = _storable(samples.fbank(config))
-    path, tokens = _sound_encoder(shop, torch.from_numpy(fbank))
-    wanted = tokens.numpy()
-    shop.check("audio", run_graph(path, {"fbank": fbank}, "audio_tokens"), wanted)
-    shop.selftest |= {"fbank": fbank.astype(np.float16), "audio_tokens": wanted[0]}
+
+    def tower() -> Mapping[str, Array]:
+        path, tokens = _sound_encoder(shop, torch.from_numpy(fbank))
+        wanted = tokens.numpy()
+        shop.check("audio", run_graph(path, {"fbank": fbank}, "audio_tokens"), wanted)
+        shop.selftest |= {"fbank": fbank.astype(np.float16), "audio_tokens": wanted[0]}
+        return {}
+
+    shop.step("audio", tower)
 
 
+@giving_back
 def _sound_encoder(shop: Workshop, fbank: Tensor) -> tuple[Path, Tensor]:
     encoder = shop.checkpoint.sound_encoder()
     path = _write_graph(shop, "audio", lambda g: write_audio(g, encoder.tower, encoder.projector))
@@ -143,18 +136,22 @@ def export_embeddings(shop: Workshop, bits: int) -> Embeddings:
         shop: What the steps share.
         bits: 8 stores integers and one scale a row; else they are of the bundle's type.
     """
-    table = shop.checkpoint.embed_tokens()
-    if bits == 8:
-        found = round_to_nearest(table, table.shape[1], bits)
-        scales = found.scales[:, 0].numpy()
-        stored = Embeddings(found.codes.numpy(), scales)
-        np.save(shop.folder / EMBEDDING_SCALES, scales)
-    else:
-        dtype = torch.float32 if shop.plan.scheme == "fp32" else torch.float16
-        stored = Embeddings(table.to(dtype).numpy())
-    np.save(shop.folder / EMBEDDINGS, stored.table)
-    shop.progress.step("token embeddings", 4 * table.numel())
-    return stored
+
+    def write() -> Mapping[str, Array]:
+        table = shop.checkpoint.embed_tokens()
+        if bits == 8:
+            found = round_to_nearest(table, table.shape[1], bits)
+            np.save(shop.folder / EMBEDDING_SCALES, found.scales[:, 0].numpy())
+            np.save(shop.folder / EMBEDDINGS, found.codes.numpy())
+        else:
+            dtype = torch.float32 if shop.plan.scheme == "fp32" else torch.float16
+            np.save(shop.folder / EMBEDDINGS, table.to(dtype).numpy())
+        shop.progress.step("token embeddings", 4 * table.numel())
+        return {}
+
+    shop.step("embeddings", write)
+    scales = np.load(shop.folder / EMBEDDING_SCALES) if bits == 8 else None
+    return Embeddings(np.load(shop.folder / EMBEDDINGS, mmap_mode="r"), scales)
 
 
 def verification_prompt(
@@ -175,7 +172,9 @@ def verification_prompt(
     (at,) = np.flatnonzero(ids == PLACEHOLDER_IDS["video"])
     # As they are stored, so that rounding them is no difference between the graph and torch.
     words = torch.from_numpy(embeddings.rows(np.maximum(ids, 0)))
-    embeds = torch.cat([words[:at], visual_tokens, words[at + 1 :]])
+    seen = visual_tokens[:VERIFY_TOKENS]
+    shop.selftest["seen_tokens"] = np.asarray(len(seen))
+    embeds = torch.cat([words[:at], seen, words[at + 1 :]])
     room = shop.checkpoint.config.decoder.max_position_embeddings
     if len(embeds) > room:
         raise CheckpointError(
@@ -190,17 +189,28 @@ def export_decoder(
 ) -> None:
     """Export the decoder in every flavour that is wanted."""
     files = INT4_FILES if shop.plan.scheme == "int4" else FLOAT_FILES
-    wanted = _write_decoders(shop, storage, inputs_embeds, files, tensorrt_graph).numpy()
     config, embeds = shop.checkpoint.config.decoder, inputs_embeds.numpy()
-    for file in files:
-        got, at = run_decoder(shop.folder / file, config, embeds)
-        shop.check(graph_name(file), got, wanted[at])
-    if tensorrt_graph:
-        got, at = run_tensorrt_decoder(shop.folder / TENSORRT_FILE, config, embeds)
-        shop.check(graph_name(TENSORRT_FILE), got, wanted[at])
-    shop.selftest["logits"] = wanted[-1]
+
+    def write() -> Mapping[str, Array]:
+        logits = _write_decoders(shop, storage, inputs_embeds, files, tensorrt_graph).numpy()
+        shop.selftest["logits"] = logits[-1]
+        return {"logits": logits}
+
+    wanted = shop.step("decoder", write)["logits"]
+    runs = dict.fromkeys(files, run_decoder)
+    runs |= {TENSORRT_FILE: run_tensorrt_decoder} if tensorrt_graph else {}
+    for file, run in runs.items():
+        name = graph_name(file)
+
+        def check(file: str = file, run: DecoderRun = run, name: str = name) -> Mapping[str, Array]:
+            shop.check(name, run(shop.folder / file, config, embeds), wanted)
+            shop.progress.step(f"{name} checked", shop.plan.also["check"] // len(runs))
+            return {}
+
+        shop.step(f"check-{name}", check)
 
 
+@giving_back
 def _write_decoders(
     shop: Workshop,
     storage: Storage,
@@ -219,12 +229,16 @@ def _write_decoders(
         graphs = []
         for name, compute, opset, _, saved in forms:
             first = next(iter(saved))
-            data = stack.enter_context(DataFile((folder / first).with_suffix(".data")))
+            path = (folder / first).with_suffix(".data")
+            data = stack.enter_context(DataFile(path, keep=True))
             graphs.append(Graph(name, data, compute, opset))
         writers = [
             DecoderWriter(graph, config, form[3]) for graph, form in zip(graphs, forms, strict=True)
         ]
-        logits = walk_decoder(shop.checkpoint, storage, writers, inputs_embeds, shop.progress)
+        wanted = logit_positions(inputs_embeds.shape[1])
+        logits = walk_decoder(
+            shop.checkpoint, storage, writers, inputs_embeds, wanted, shop.work, shop.progress
+        )
     for graph, form in zip(graphs, forms, strict=True):
         for file, level in form[4].items():
             graph.save(folder / file, level)

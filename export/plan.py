@@ -1,20 +1,25 @@
 """What an export is going to do, decided and checked before the first weight is read."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from engines.errors import ExportError
 from export.calibrate import TOKENS, TokenWeights
 from export.checkpoint import Checkpoint
+from export.hub import Where
 from export.memory import FLOAT
 from export.quantise import layer_work
 from export.quantise_layer import QuantiseOptions
 from export.storage import HEAD_BITS, WHOLE_ROW, Head, Method, Scheme, choose_group
 
-# GroupQueryAttention with rotary positions takes no other width of a head.
-HEAD_DIM_STEP = 16
 FLOAT_BYTES = {"fp32": 4, "fp16": 2, "int4": 2}
+# How long other things take beside going through a weight once, measured at the size of 7B: to
+# compute with the encoders, to check a decoder's graph, to measure what int4 costs.
+ENCODER_SHARE, CHECK_SHARE, ACCURACY_SHARE = 2, 0.2, 2.0
+Also = Literal["hash", "encoders", "check", "selftest", "accuracy"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class ExportOptions:
         report: Where to draw what quantising gave.
         accept_loss: Publish a bundle that is outside the limits of accuracy.
         device: Where quantising computes.
+        where: Where parts of the checkpoint are that are not in its folder.
     """
 
     scheme: Scheme = "int4"
@@ -65,6 +71,7 @@ class ExportOptions:
     report: Path | None = None
     accept_loss: bool = False
     device: str = "cpu"
+    where: Where = field(default_factory=Where)
 
 
 @dataclass(frozen=True)
@@ -78,8 +85,10 @@ class Plan:
         quantise: How GPTQ quantises, if it does.
         calibration: On what.
         bundle_bytes: Disk space the bundle takes, about.
+        decoder_bytes: What of it one flavour of the decoder's weights takes.
         scratch_bytes: What quantising keeps on disk meanwhile.
         work: Bytes of the weights to go through, in float32: the unit of progress.
+        also: What goes through them again counts as, by its name.
     """
 
     scheme: Scheme
@@ -89,8 +98,10 @@ class Plan:
     quantise: QuantiseOptions | None
     calibration: CalibrationOptions
     bundle_bytes: int
+    decoder_bytes: int
     scratch_bytes: int
     work: int
+    also: Mapping[Also, int]
 
 
 def make_plan(checkpoint: Checkpoint, options: ExportOptions) -> Plan:
@@ -101,10 +112,10 @@ def make_plan(checkpoint: Checkpoint, options: ExportOptions) -> Plan:
         ExportError: the checkpoint cannot be exported with these options.
     """
     config = checkpoint.config.decoder
-    if config.head_dim % HEAD_DIM_STEP:
+    if config.head_dim % 2:
         raise ExportError(
-            f"{checkpoint.folder} has attention heads {config.head_dim} wide, but a graph needs a"
-            f" multiple of {HEAD_DIM_STEP}; give a checkpoint with such heads."
+            f"{checkpoint.folder} has attention heads {config.head_dim} wide, but positions turn"
+            " their two halves; give a checkpoint with heads of an even width."
         )
     _refuse_contradictions(options)
     if options.tensorrt_graph and len(set(config.windows)) > 1:
@@ -122,7 +133,10 @@ def make_plan(checkpoint: Checkpoint, options: ExportOptions) -> Plan:
     if method == "gptq" and options.gptq is None:
         assert asked is not None
         quantise = QuantiseOptions(asked, head, device=options.device)
-    bundle_bytes, work = _sizes(checkpoint, options, group)
+    sizes = _sizes(checkpoint, options, group)
+    bundle_bytes = sizes.bundle
+    also = _also(sizes, options)
+    work = sizes.numbers * FLOAT + sum(also.values())
     scratch = 0
     if quantise is not None:
         work += layer_work(config) * config.num_hidden_layers
@@ -136,8 +150,10 @@ def make_plan(checkpoint: Checkpoint, options: ExportOptions) -> Plan:
         quantise,
         options.calibration,
         bundle_bytes,
+        sizes.decoder,
         scratch,
         work,
+        also,
     )
 
 
@@ -177,7 +193,32 @@ def _refuse_contradictions(options: ExportOptions) -> None:
                 raise ExportError(f"{name} goes with {wanted} alone; leave one of them out.")
 
 
-def _sizes(checkpoint: Checkpoint, options: ExportOptions, group: int | None) -> tuple[int, int]:
+@dataclass(frozen=True)
+class _Sizes:
+    """Numbers in the checkpoint, and in its decoder; bytes of the bundle, and of one decoder."""
+
+    numbers: int
+    decoder_numbers: int
+    bundle: int
+    decoder: int
+
+
+def _also(sizes: _Sizes, options: ExportOptions) -> dict[Also, int]:
+    """Return what counts beside going through the weights once, by the time it takes."""
+    decoder = sizes.decoder_numbers * FLOAT
+    encoders = sizes.numbers * FLOAT - decoder
+    flavours = (2 if options.scheme == "int4" else 1) + options.tensorrt_graph
+    found: dict[Also, int] = {
+        "hash": sizes.numbers // 2,
+        "encoders": ENCODER_SHARE * encoders,
+        "check": round(CHECK_SHARE * decoder),
+        "selftest": round(CHECK_SHARE * decoder) * min(flavours, 2) + ENCODER_SHARE * encoders,
+        "accuracy": round(ACCURACY_SHARE * decoder) if options.scheme == "int4" else 0,
+    }
+    return {**found, "check": found["check"] * flavours}
+
+
+def _sizes(checkpoint: Checkpoint, options: ExportOptions, group: int | None) -> _Sizes:
     plain = FLOAT_BYTES[options.scheme]
     layer_bytes: float = plain
     head_bytes: float = plain
@@ -186,14 +227,14 @@ def _sizes(checkpoint: Checkpoint, options: ExportOptions, group: int | None) ->
         layer_bytes = 0.5 + scale
         head_bytes = bits / 8 + scale if bits else plain
     total, count = 0.0, 0
+    decoder, decoder_count = 0.0, 0
     for name, stored in checkpoint.tensors.stored.items():
         numbers = math.prod(stored.shape)
         count += numbers
         if name.startswith(("model.layers.", "lm_head.")):
-            times = 2 if options.tensorrt_graph else 1
-            total += times * numbers * (head_bytes if name.startswith("lm") else layer_bytes)
+            decoder += numbers * (head_bytes if name.startswith("lm") else layer_bytes)
+            decoder_count += numbers
         else:
             total += numbers * plain
-    if checkpoint.config.audio_file is not None:
-        total += checkpoint.config.audio_file.stat().st_size
-    return round(total), 4 * count
+    total += decoder * (2 if options.tensorrt_graph else 1)
+    return _Sizes(count, decoder_count, round(total), round(decoder))

@@ -16,7 +16,8 @@ class Progress:
 
     total: int
     stream: TextIO = field(default_factory=lambda: sys.stderr)
-    _done: int = 0
+    done: int = 0
+    _skipped: int = 0
     _started: float = field(default_factory=time.monotonic)
     _said: float = -QUIET_S
 
@@ -27,21 +28,27 @@ class Progress:
 
     def step(self, label: str, amount: int) -> None:
         """Count work that has been done and show what it was."""
-        self._done += amount
+        self.done += amount
         now = time.monotonic()
         terminal = self.stream.isatty()
         if not terminal and now - self._said < QUIET_S:
             return
         self._said = now
-        line = f"{label} · {min(self._done / max(self.total, 1), 1):.0%}{self._left(now)}"
+        line = f"{label} · {min(self.done / max(self.total, 1), 1):.0%}{self._left(now)}"
         self.stream.write(f"{self._clear()}{line}" if terminal else f"{line}\n")
         self.stream.flush()
 
+    def skip(self, done: int) -> None:
+        """Take over how far an earlier run was, which took no time of this one."""
+        self._skipped += done - self.done
+        self.done = done
+
     def _left(self, now: float) -> str:
         passed = now - self._started
-        if not self._done or passed < SOON_S:
+        worked = self.done - self._skipped
+        if worked <= 0 or passed < SOON_S:
             return ""
-        left = passed * max(self.total / self._done - 1, 0)
+        left = passed * max(self.total - self.done, 0) / worked
         return f" · {duration(left)} left"
 
     def _clear(self) -> str:

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,18 +65,35 @@ def reading_of(
 
 def write_readings(path: Path, readings: Sequence[Reading]) -> None:
     """Write them as arrays, end to end, and the questions as lines of JSON."""
-    arrays: dict[str, Any] = {
+    arrays: dict[str, Any] = readings_arrays(readings)
+    np.savez_compressed(path, **arrays)
+
+
+def readings_arrays(readings: Sequence[Reading]) -> dict[str, Array]:
+    """Return what `write_readings` writes."""
+    ends = {
         name: np.concatenate([getattr(reading, name) for reading in readings])
         for name in ("ids", "top", "log_p", "own")
     }
-    np.savez_compressed(
-        path,
-        lines=np.array([to_line(reading.example) for reading in readings]),
-        recorded=np.array([reading.recorded for reading in readings]),
-        given=np.array([reading.given for reading in readings]),
-        lengths=np.array([len(reading.ids) for reading in readings]),
-        **arrays,
-    )
+    return {
+        "lines": np.array([to_line(reading.example) for reading in readings]),
+        "recorded": np.array([reading.recorded for reading in readings]),
+        "given": np.array([reading.given for reading in readings]),
+        "lengths": np.array([len(reading.ids) for reading in readings]),
+        **ends,
+    }
+
+
+def readings_from(data: Mapping[str, Array], folder: Path) -> list[Reading]:
+    """Make readings of `readings_arrays`; their clips lie in `folder`."""
+    cuts = np.cumsum(data["lengths"])[:-1]
+    columns = [np.split(data[name], cuts) for name in ("ids", "top", "log_p", "own")]
+    return [
+        Reading(_example(str(line), folder), bool(recorded), bool(given), *arrays)
+        for line, recorded, given, *arrays in zip(
+            data["lines"], data["recorded"], data["given"], *columns, strict=True
+        )
+    ]
 
 
 def read_readings(path: Path) -> list[Reading]:
@@ -89,14 +106,7 @@ def read_readings(path: Path) -> list[Reading]:
         # By way of memory: NumPy leaves a damaged file open.
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             data = dict(file)
-        cuts = np.cumsum(data["lengths"])[:-1]
-        columns = [np.split(data[name], cuts) for name in ("ids", "top", "log_p", "own")]
-        return [
-            Reading(_example(str(line), path.parent), bool(recorded), bool(given), *arrays)
-            for line, recorded, given, *arrays in zip(
-                data["lines"], data["recorded"], data["given"], *columns, strict=True
-            )
-        ]
+        return readings_from(data, path.parent)
     except (OSError, KeyError, ValueError, SyntaxError, zipfile.BadZipFile) as error:
         raise BundleError(f"{path} cannot be read; export the bundle again.") from error
 

@@ -127,3 +127,46 @@ class Stream:
         """Cut all tokens, whatever sequence they belong to, into pieces."""
         for start in range(0, len(self.x), CHUNK):
             yield slice(start, min(start + CHUNK, len(self.x)))
+
+
+class BranchedStream(Stream):
+    """Prompts with several answers each, side by side: no answer sees another one."""
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        prompts: Sequence[Tensor],
+        answers: Sequence[Sequence[Tensor]],
+    ) -> None:
+        """Start at the embeddings, (L, H) of the prompts and (n, H) of the answers to each."""
+        rows = [torch.cat([prompt, *said]) for prompt, said in zip(prompts, answers, strict=True)]
+        super().__init__(config, torch.cat(rows), [len(one) for one in rows])
+        self._tables: dict[int, tuple[Tensor, Tensor]] = {}
+        for span, prompt, said in zip(self.spans, prompts, answers, strict=True):
+            lengths = [len(one) for one in said]
+            start = torch.arange(len(prompt))
+            after = [len(prompt) + torch.arange(length) for length in lengths]
+            branch = torch.arange(1, 1 + len(said)).repeat_interleave(torch.tensor(lengths))
+            branch = torch.cat([torch.zeros_like(start), branch])
+            self._tables[span.start] = torch.cat([start, *after]), branch
+
+    def mixed(self, index: int, layer: DecoderLayer, span: slice) -> Tensor:
+        """Return the inputs (L, heads * head_dim) of `o_proj` of a prompt and its answers."""
+        positions, branch = self._tables[span.start]
+        distance = positions[:, None] - positions[None]
+        mask = (distance >= 0) & ((branch[None] == 0) | (branch[:, None] == branch[None]))
+        window = self.config.window(index)
+        if window is not None:
+            mask &= distance < window
+        x = layer.input_layernorm(self.at(span))[None]
+        cos, sin = self.cos[positions], self.sin[positions]
+        return layer.self_attn.mix(x, cos, sin, mask)[0]
+
+    def choosing(self, number: int, answers: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Return where each token of a prompt's answers is chosen: the rows in front of them."""
+        span = self.spans[number]
+        at = span.stop - sum(map(len, answers))
+        last = at - 1
+        for answer in answers:
+            yield torch.tensor([last, *range(at, at + len(answer) - 1)])
+            at += len(answer)

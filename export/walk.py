@@ -7,6 +7,7 @@ as they are written, which is what the graphs must reproduce. And to run it as i
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +24,11 @@ from export.graph.layers import LinearWeight
 from export.progress import Progress
 from export.reference.decoder import DecoderLayer
 from export.storage import Storage, store_back
-from export.streams import Stream
+from export.streams import BranchedStream, Stream
+from export.unfinished import Unfinished
+
+# The step that is noted anew after every layer.
+LAYERS = "layers"
 
 
 def walk_decoder(
@@ -31,6 +36,8 @@ def walk_decoder(
     storage: Storage,
     writers: Sequence[DecoderWriter],
     inputs_embeds: Tensor,
+    wanted: Sequence[int],
+    work: Unfinished,
     progress: Progress,
 ) -> Tensor:
     """Write the decoder with every writer and compute a prompt's logits on the way.
@@ -40,10 +47,12 @@ def walk_decoder(
         storage: How their matrices are stored.
         writers: One for each flavour of graph; all get the same integers.
         inputs_embeds: (1, L, H) float32, the verification prompt.
+        wanted: Positions of the prompt whose logits are wanted.
+        work: Where finished layers are noted, and may be already.
         progress: Told of each layer, in bytes of float32 weights.
 
     Returns:
-        Logits (L, vocab) float32 by the weights as they are stored.
+        Logits (n, vocab) float32 by the weights as they are stored.
 
     Raises:
         CheckpointError: a tensor is missing, of a wrong shape, or not finite.
@@ -51,7 +60,8 @@ def walk_decoder(
     """
     config = checkpoint.config.decoder
     stream = Stream(config, inputs_embeds[0].clone(), [inputs_embeds.shape[1]])
-    for i in range(config.num_hidden_layers):
+    start = _resume(work, writers, stream, progress)
+    for i in range(start, config.num_hidden_layers):
         layer = checkpoint.decoder_layer(i, experts=False)
         amount = sum(p.nbytes for p in layer.parameters() if not p.is_meta)
         take = _keeping(storage.layer(i))
@@ -65,12 +75,52 @@ def walk_decoder(
             writer.layer(i, weights)
         del weights, layer
         progress.step(f"decoder layer {i + 1} of {config.num_hidden_layers}", amount)
+        _note(work, writers, stream, progress, i + 1)
     norm, head = checkpoint.norm(), checkpoint.head()
     weight = _keeping(storage.head)("lm_head", head)
     for writer in writers:
         writer.head(norm, weight)
     progress.step("output matrix", head.weight.nbytes)
-    return stream.logits(norm, head)
+    return head(stream.normed(norm, torch.tensor(wanted)))
+
+
+def _note(
+    work: Unfinished,
+    writers: Sequence[DecoderWriter],
+    stream: Stream,
+    progress: Progress,
+    layers: int,
+) -> None:
+    """Note that so many layers are written, and what the next one needs."""
+    facts = {
+        "layers": layers,
+        "done": progress.done,
+        "sizes": [writer.g.data.flush() for writer in writers],
+        "names": [writer.x for writer in writers],
+    }
+    graphs = {
+        f"graph_{n}": np.frombuffer(writer.g.to_bytes(), np.uint8)
+        for n, writer in enumerate(writers)
+    }
+    work.save(LAYERS, facts, {"x": stream.x.numpy(), **graphs})
+
+
+def _resume(
+    work: Unfinished, writers: Sequence[DecoderWriter], stream: Stream, progress: Progress
+) -> int:
+    """Go on behind the last layer that was noted; returns how many are written."""
+    found = work.load(LAYERS)
+    if found is None:
+        return 0
+    facts, arrays = found
+    for n, writer in enumerate(writers):
+        writer.g.restore(arrays[f"graph_{n}"].tobytes())
+        writer.g.data.resume(facts["sizes"][n])
+        writer.x = facts["names"][n]
+    stream.x.copy_(torch.from_numpy(arrays["x"]))
+    progress.skip(facts["done"])
+    progress.say(f"going on behind layer {facts['layers']} of the decoder")
+    return int(facts["layers"])
 
 
 def _walk_experts(
@@ -101,20 +151,20 @@ def _keeping(take: Take) -> Take:
 
 
 def reference_logits(
-    checkpoint: Checkpoint, sequences: Sequence[Tensor], answers: Sequence[int]
-) -> list[Tensor]:
-    """Let the unrounded decoder read sequences, layer by layer, in one pass over the checkpoint.
+    checkpoint: Checkpoint, prompts: Sequence[Tensor], answers: Sequence[Sequence[Tensor]]
+) -> list[list[Tensor]]:
+    """Let the unrounded decoder read answers, layer by layer, in one pass over the checkpoint.
 
     Args:
         checkpoint: Where the layers come from.
-        sequences: (L, H) float32 each, an answer at the end.
-        answers: The number of tokens of each answer.
+        prompts: (L, H) float32 each.
+        answers: To each prompt, which is read once, one or more answers (n, H) float32.
 
     Returns:
         Logits (n, vocab) float32 from which each token of the answers is chosen.
     """
     config = checkpoint.config.decoder
-    stream = Stream(config, torch.cat(list(sequences)), [len(one) for one in sequences])
+    stream = BranchedStream(config, prompts, answers)
     for i in range(config.num_hidden_layers):
         layer = checkpoint.decoder_layer(i, experts=False)
         if not config.num_local_experts:
@@ -126,9 +176,7 @@ def reference_logits(
             stream.add_expert(routing, layer, e, checkpoint.expert(i, e))
         stream.x += routing.out
     norm, head = checkpoint.norm(), checkpoint.head()
-    found = []
-    for span, count in zip(stream.spans, answers, strict=True):
-        # The token in front of each one of the answer.
-        places = slice(span.stop - count - 1, span.stop - 1)
-        found.append(head(stream.normed(norm, places)))
-    return found
+    return [
+        [head(stream.normed(norm, rows)) for rows in stream.choosing(n, answers[n])]
+        for n in range(len(prompts))
+    ]

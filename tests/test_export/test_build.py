@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import engines
 from engines.bundle import open_bundle
-from export import compare, folder, tower_config
+from export import compare, tower_config
 from export.cli import main
 from export.graph.builder import DataFile
 from tests.golden import checkpoint
@@ -176,7 +176,7 @@ def test_truncated_weights_and_unknown_model(
 def test_a_disk_without_enough_space_is_refused_before_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder.shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000_000))
     assert "has 1.0 MB free" in export(checkpoint("mistral"), tmp_path / "x.vl2", capsys)
 
 
@@ -186,13 +186,23 @@ def test_a_disk_that_fills_up_half_way(
     append = DataFile.append
 
     def fails_late(self: DataFile, array: np.ndarray) -> tuple[int, int]:
-        if self.path.name == "decoder.data" and self._size > 100_000:
+        if self.path.name == "decoder.data" and self._size > 300_000:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return append(self, array)
 
     monkeypatch.setattr(DataFile, "append", fails_late)
-    said = export(checkpoint("mistral"), tmp_path / "x.vl2", capsys, *ROUNDED)
+    assert main([str(checkpoint("mistral")), "-o", str(tmp_path / "x.vl2"), *ROUNDED]) == 1
+    kept, said = capsys.readouterr().err.splitlines()[-2:]
+    assert kept.endswith("x.vl2.part: the same command goes on from there")
     assert "could not be written (no space left on device); free space" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["x.vl2.part"]
+    monkeypatch.undo()
+    assert main([str(checkpoint("mistral")), "-o", str(tmp_path / "x.vl2"), *ROUNDED]) == 0
+    assert "going on behind layer" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["x.vl2"]
+    assert main([str(checkpoint("mistral")), "-o", str(tmp_path / "y.vl2"), *ROUNDED]) == 0
+    for path in sorted((tmp_path / "x.vl2").iterdir()):
+        assert path.read_bytes() == (tmp_path / "y.vl2" / path.name).read_bytes(), path.name
 
 
 def test_interrupted_half_way(
@@ -203,8 +213,10 @@ def test_interrupted_half_way(
 
     monkeypatch.setattr("export.parts.walk_decoder", interrupted)
     assert main([str(checkpoint("mistral")), "-o", str(tmp_path / "x.vl2"), *ROUNDED]) == 130
-    assert not list(tmp_path.glob("x.vl2*"))
-    assert "interrupted" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.glob("x.vl2*")] == ["x.vl2.part"]
+    said = capsys.readouterr().err
+    assert "the same command goes on from there" in said
+    assert "interrupted" in said
 
 
 def test_a_graph_outside_its_tolerance_is_not_published(

@@ -14,7 +14,6 @@ import engines
 from engines.bundle import Embeddings
 from engines.config import ClipOptions
 from engines.errors import ExportError
-from export.accuracy import messages
 from export.calibrate import (
     ANSWER,
     AUDIO,
@@ -34,6 +33,7 @@ from export.examples import (
     read_examples,
     read_lines,
 )
+from export.measure import messages
 from export.reference_encoders import ReferenceEncoders
 from tests.golden import DATA, checkpoint
 

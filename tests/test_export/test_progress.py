@@ -32,6 +32,16 @@ def test_work_beyond_the_estimate_is_still_all_of_it() -> None:
     assert stream.getvalue() == "layer · 100%\n"
 
 
+def test_what_an_earlier_run_did_took_no_time_of_this_one() -> None:
+    stream = Terminal()
+    progress = Progress(1000, stream)
+    progress.skip(900)
+    progress._started -= 10  # ten seconds ago
+    progress.step("layer", 50)
+    # 50 took 10 s, and 50 are left.
+    assert stream.getvalue() == "\r\x1b[Klayer · 95% · 10 s left"
+
+
 def test_words_for_numbers() -> None:
     assert [duration(s) for s in (44.6, 200, 7200)] == ["45 s", "3 min", "2.0 h"]
     assert [size(n) for n in (4_100_000_000, 5_940_000, 340_000)] == ["4.1 GB", "5.9 MB", "340 kB"]

@@ -1,0 +1,146 @@
+"""What an export takes of this computer, worked out before it starts and refused if too much.
+
+Disk: the bundle, and what quantising leaves beside it meanwhile. Memory: one part of the model is
+worked on at a time, so the part that takes the most decides. The figures are of ONNX Runtime on a
+CPU (docs/benchmarks.md).
+"""
+
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines.errors import ExportError
+from engines.machine_memory import memory_here
+from export.checkpoint import Checkpoint
+from export.memory import FLOAT, memory_plan
+from export.plan import FLOAT_BYTES, ExportOptions, Plan
+from export.progress import size
+from export.quantise_state import state_folder
+from export.reference.decoder import DecoderConfig
+from export.tensor_names import AUDIO, AUDIO_PROJECTOR, PROJECTOR, VISION
+from export.unfinished import part_folder
+
+# Beside the weights: graphs, tokenizer, manifest, notes of finished steps, the file system's needs.
+SPARE_BYTES = 64 << 20
+# Python, torch, ONNX and ONNX Runtime, and the pages of files that are in use.
+PROGRAM_BYTES = 1_000_000_000
+# What a tower or connector works with, four frames at a time; float32.
+WORKING_BYTES = 300_000_000
+# What ONNX Runtime makes of a graph's weights, per byte of them. float16 becomes float32.
+PACKED = {"fp32": 1.0, "fp16": 2.3}
+# An int4 decoder: a byte of codes stays one, a float16 or float32 scale grows.
+PACKED_INT4, PACKED_SCALES = 1.04, 6.4
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes of memory at the moment when one part of the export takes the most."""
+
+    what: str
+    bytes: int
+
+
+def memory_needs(checkpoint: Checkpoint, plan: Plan, options: ExportOptions) -> list[Need]:
+    """Work out what each part of an export takes, the whole program included, the largest first."""
+    config, scheme = checkpoint.config.decoder, plan.scheme
+    encoders = {
+        "the vision tower": _numbers(checkpoint, VISION),
+        "the connector": _numbers(checkpoint, PROJECTOR),
+        "the audio tower": _numbers(checkpoint, AUDIO, AUDIO_PROJECTOR),
+    }
+    needs = [Need(what, _encoder_bytes(n, scheme)) for what, n in encoders.items() if n]
+    vocabulary = config.vocab_size * config.hidden_size
+    stored = max(t.size // max(math.prod(t.shape), 1) for t in checkpoint.tensors.stored.values())
+    needs += [
+        Need("the token embeddings", vocabulary * (stored + FLOAT_BYTES[scheme])),
+        Need("a layer of the decoder", _layer_bytes(config, scheme)),
+        Need("the output matrix", vocabulary * (FLOAT + max(stored, 2))),
+        Need("checking the whole decoder", _session_bytes(plan)),
+    ]
+    if scheme == "int4":
+        together = _encoder_bytes(sum(encoders.values()), scheme)
+        needs.append(Need("measuring what int4 costs", max(together, _session_bytes(plan))))
+    if plan.quantise is not None:
+        quantising = memory_plan(config, plan.calibration.tokens).total
+        needs.append(Need("quantising", max(quantising - PROGRAM_BYTES, 0)))
+    whole = [Need(need.what, need.bytes + PROGRAM_BYTES) for need in needs]
+    return sorted(whole, key=lambda need: -need.bytes)
+
+
+def check_needs(target: Path, plan: Plan, needs: list[Need]) -> str:
+    """Refuse an export for which disk or memory will not do.
+
+    Args:
+        target: The bundle to be made.
+        plan: How.
+        needs: What `memory_needs` returned.
+
+    Returns:
+        A line about what it takes and what is there.
+
+    Raises:
+        ExportError: the disk has too little space, or the computer too little memory; caches that
+            the system gives up count as free.
+    """
+    # An interrupted run of the same export has some of it already.
+    begun = _folder_bytes(part_folder(target)) + _folder_bytes(state_folder(target))
+    disk = max(plan.bundle_bytes + plan.scratch_bytes - begun, 0) + SPARE_BYTES
+    parent = target.absolute().parent
+    free_disk = shutil.disk_usage(parent).free
+    if free_disk < disk:
+        raise ExportError(
+            f"The export needs {size(disk)} of disk but {parent} has {size(free_disk)} free,"
+            f" {size(disk - free_disk)} too little; free space or choose another place with -o."
+        )
+    most, free = needs[0], memory_here().available_bytes
+    if free is not None and free < most.bytes:
+        raise ExportError(
+            f"The export needs {size(most.bytes)} of memory (for {most.what}) but {size(free)} are"
+            f" free, {size(most.bytes - free)} too little; close other programs, or export on a"
+            " computer with more."
+        )
+    there = "" if free is None else f" of the {size(free)} that are free"
+    return (
+        f"takes up to {size(most.bytes)} of memory{there}, for {most.what}; and {size(disk)} of"
+        f" disk of the {size(free_disk)} free in {parent}"
+    )
+
+
+def _numbers(checkpoint: Checkpoint, *prefixes: str) -> int:
+    return sum(
+        math.prod(stored.shape)
+        for name, stored in checkpoint.tensors.stored.items()
+        if name.startswith(prefixes)
+    )
+
+
+def _encoder_bytes(numbers: int, scheme: str) -> int:
+    """As torch holds it, or as the library packs the graph: the latter is more."""
+    kind = "fp32" if scheme == "fp32" else "fp16"
+    return round(numbers * FLOAT_BYTES[kind] * PACKED[kind]) + WORKING_BYTES
+
+
+def _layer_bytes(config: DecoderConfig, scheme: str) -> int:
+    """A layer in float32, the matrix that is being read, and codes until all are written."""
+    width, inner = config.hidden_size, config.intermediate_size
+    heads = config.num_attention_heads + config.num_key_value_heads
+    attention, matrix = 2 * width * config.head_dim * heads, width * inner
+    kept = 1 if scheme == "int4" else FLOAT
+    experts = config.num_local_experts
+    if not experts:
+        layer = attention + 3 * matrix
+        return layer * (FLOAT + kept) + 4 * matrix
+    # One expert at a time is read; what is stored of all of them is written together.
+    return attention * FLOAT + 3 * matrix * (FLOAT + kept * experts) + 4 * matrix
+
+
+def _session_bytes(plan: Plan) -> int:
+    """The decoder's graph as ONNX Runtime holds it."""
+    if plan.group is None:
+        return round(plan.decoder_bytes * PACKED[plan.scheme])
+    return round(plan.decoder_bytes * (PACKED_INT4 + PACKED_SCALES / plan.group))
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
