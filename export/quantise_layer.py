@@ -26,6 +26,8 @@ from quant.hessian import Hessian
 
 # An expert that saw fewer tokens than this share of its inputs is rounded to nearest.
 LEAST_TOKENS = 1 / 16
+# The least RMS that a token's residual stream is taken to have.
+MIN_RMS = 1e-6
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -37,7 +39,8 @@ class QuantiseOptions:
     Attributes:
         group: Inputs that share a scale; -1 is a whole row.
         head: How the output matrix is stored; only "int4" needs the calibration.
-        asymmetric: Make up for what the layers before have changed.
+        asymmetric: Make up for what the layers before have changed, in the matrix's inputs and in
+            the residual stream it adds to.
         damp: See `quant.gptq.Settings`.
         ridge: Likewise.
         device: Where torch computes: "cpu" or "cuda".
@@ -113,11 +116,10 @@ class LayerJob:
             self._add(hessian, x, span, original.input_layernorm(theirs.at(span)))
         self._quantise("self_attn", stored.self_attn, modules, hessian)
         modules = {"o_proj": original.self_attn.o_proj}
-        hessian = self._hessian(modules)
+        hessian = self._hessian(modules, writes=True)
         for span in ours.spans:
             x, other = ours.mixed(index, stored, span), theirs.mixed(index, original, span)
-            self._add(hessian, x, span, other)
-            theirs.add(span, original.self_attn.o_proj(other))
+            self._add_written(hessian, x, span, other, original.self_attn.o_proj)
         self._quantise("self_attn", stored.self_attn, modules, hessian)
         ours.attend(index, stored)
 
@@ -131,12 +133,11 @@ class LayerJob:
             self._add(hessian, norms[0](ours.at(span)), span, norms[1](theirs.at(span)))
         self._quantise("mlp", stored.mlp, modules, hessian)
         modules = {down: original.mlp.down_proj}
-        hessian = self._hessian(modules)
+        hessian = self._hessian(modules, writes=True)
         for span in ours.chunks():
             x = stored.mlp.inner(norms[0](ours.at(span)))
             other = original.mlp.inner(norms[1](theirs.at(span)))
-            self._add(hessian, x, span, other)
-            theirs.add(span, original.mlp.down_proj(other))
+            self._add_written(hessian, x, span, other, original.mlp.down_proj)
         del original.mlp.gate_proj, original.mlp.up_proj
         self._quantise("mlp", stored.mlp, modules, hessian)
         ours.feed_forward(stored)
@@ -190,11 +191,26 @@ class LayerJob:
         x = stored.post_attention_layernorm(self.streams.stored.at(rows))
         return x, original.post_attention_layernorm(self.streams.original.at(rows))
 
-    def _hessian(self, modules: dict[str, nn.Linear]) -> Hessian:
-        return new_hessian([m.weight for m in modules.values()], self.options)
+    def _hessian(self, modules: dict[str, nn.Linear], writes: bool = False) -> Hessian:
+        return new_hessian([m.weight for m in modules.values()], self.options, writes)
 
     def _add(self, hessian: Hessian, x: Tensor, rows: slice | Tensor, other: Tensor) -> None:
         hessian.add(x, self.streams.weights[rows].to(self.device), other)
+
+    def _add_written(
+        self, hessian: Hessian, x: Tensor, rows: slice, other: Tensor, original: nn.Linear
+    ) -> None:
+        """Add inputs of a matrix that writes to the residual stream, and let the original write.
+
+        What the stored stream lacks beside the layer is to be made up for as well. The next norm
+        divides a token by its RMS, so an error counts the less the larger that is; not its square,
+        which would forget the few huge tokens that attention rests on.
+        """
+        ours, theirs = self.streams.stored, self.streams.original
+        missing = theirs.at(rows) - ours.at(rows)
+        theirs.add(rows, original(other))
+        size = theirs.at(rows).square().mean(-1).sqrt().clamp_min(MIN_RMS)
+        hessian.add(x, self.streams.weights[rows].to(self.device) / size, other, missing)
 
     def _quantise(
         self, path: str, stored: nn.Module, modules: dict[str, nn.Linear], hessian: Hessian
@@ -236,10 +252,15 @@ class LayerJob:
         getattr(stored, name).weight = weight
 
 
-def new_hessian(weights: Sequence[Tensor], options: QuantiseOptions) -> Hessian:
-    """Start the sums for matrices (N, K) that share an input."""
+def new_hessian(
+    weights: Sequence[Tensor], options: QuantiseOptions, writes: bool = False
+) -> Hessian:
+    """Start the sums for matrices (N, K) that share an input.
+
+    `writes` tells a matrix that writes to the residual stream by itself.
+    """
     columns = weights[0].shape[1]
-    narrow = len(weights) == 1 and 2 * len(weights[0]) <= columns
+    narrow = writes or (len(weights) == 1 and 2 * len(weights[0]) <= columns)
     return Hessian(
         columns,
         asymmetric=options.asymmetric,

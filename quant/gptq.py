@@ -8,7 +8,8 @@ to do. This is the paper's algorithm (the same codes) with one factorisation and
 
 - Activation order: the most active columns are rounded first, when there is most left to make up
   with. The groups keep their places ("static groups"), so nothing is sorted at run time.
-- Scales are searched before (`quant.scales`).
+- Scales are searched before (`quant.scales`). An error in column k costs what the columns still to
+  come cannot make up for, L_kk², and not H_kk: that is its weight in the search.
 - Asymmetric calibration: not W but W* = W + W D (H + ridge)⁻¹ is rounded, the matrix that gives the
   float model's outputs from the inputs that the quantised layers before it really send.
 """
@@ -25,6 +26,8 @@ from quant.scales import search_scales
 
 # Each failed factorisation makes the damping so many times larger, so often.
 DAMP_STEP, DAMP_STEPS = 10.0, 4
+# Damping beside the least, times inputs per token: few tokens say little of how inputs correlate.
+SCARCITY = 0.4
 # Columns between two large matrix products, and between two small ones; rows at a time.
 BLOCK, INNER_BLOCK, ROWS = 128, 16, 2048
 # Rows on which the error of plain rounding is measured, for the report.
@@ -38,7 +41,7 @@ class Settings:
     Attributes:
         group: Inputs that share a scale; -1 is a whole row.
         bits: 4 or 8.
-        damp: Added to H's diagonal, as a share of its mean.
+        damp: Added to H's diagonal at least, as a share of its mean; more where tokens are few.
         ridge: Likewise, where W* is solved for: too small and W* fits the calibration's noise.
     """
 
@@ -92,13 +95,13 @@ def quantise(
     targets = asymmetric_targets(weights, hessian, h, settings.ridge)
     order = activation_order(activity)
     h = h[order[:, None], order[None, :]]
-    factor, damp = factorise(h, settings.damp)
+    scarce = SCARCITY * len(activity) / max(hessian.tokens, 1)
+    factor, damp = factorise(h, settings.damp + scarce)
     del h
     if factor is None:
         return _rounded(weights, settings, "its Hessian could not be factorised")
-    activity += damp * mean
     return {
-        name: _quantise_one(weight, targets[name], factor, damp, activity, order, settings)
+        name: _quantise_one(weight, targets[name], factor, damp, order, settings)
         for name, weight in weights.items()
     }
 
@@ -210,12 +213,13 @@ def _quantise_one(
     target: Tensor,
     factor: Tensor,
     damp: float,
-    activity: Tensor,
     order: Tensor,
     settings: Settings,
 ) -> Rounded:
     group = weight.shape[1] if settings.group == -1 else settings.group
-    scales = search_scales(target, activity, group, settings.bits)
+    cost = torch.empty_like(factor.diagonal())
+    cost[order] = factor.diagonal().square()
+    scales = search_scales(target, cost, group, settings.bits)
     codes, losses = round_columns(target, scales, factor, order, settings.bits)
     some = slice(None, None, -(-len(weight) // SAMPLED_ROWS))
     energy = float((weight[some][:, order] @ factor).square().sum()) or 1.0

@@ -12,7 +12,9 @@ class Hessian:
 
     With asymmetric calibration it also sums how far the float model's inputs are from those that
     the quantised layers before this one give: D = sum of w (x_float - x) xᵀ. Where the matrix has
-    far fewer rows than columns, W D (N, K) is summed at once instead, which is smaller.
+    far fewer rows than columns, W D (N, K) is summed at once instead, which is smaller; and where
+    the matrix writes to the residual stream, what is missing there r (N,) is to be made up for as
+    well: W D + sum of w r xᵀ.
 
     Attributes:
         tokens: How many inputs of a weight above zero were seen.
@@ -44,8 +46,22 @@ class Hessian:
             rows = columns if through is None else len(through)
             self._d = torch.zeros(rows, columns, device=device)
 
-    def add(self, x: Tensor, weight: Tensor, x_float: Tensor | None = None) -> None:
-        """Add inputs x (n, K) with weights (n,); `x_float` (n, K) is the float model's, if kept."""
+    def add(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        x_float: Tensor | None = None,
+        missing: Tensor | None = None,
+    ) -> None:
+        """Add inputs.
+
+        Args:
+            x: (n, K).
+            weight: (n,), how much each counts.
+            x_float: (n, K), the float model's, if it is kept.
+            missing: (n, N), what the residual stream lacks of the float model's before the matrix
+                adds to it; only where D is summed as W D.
+        """
         assert self._h is not None
         weighted = x * weight[:, None]
         for start in range(0, self.columns, BLOCK_COLUMNS):
@@ -57,6 +73,8 @@ class Hessian:
             self._apart += float((apart.square().sum(-1) * weight).sum())
             if self._through is not None:
                 apart = apart @ self._through.T
+            if missing is not None:
+                apart += missing
             self._d.addmm_(apart.T, weighted)
         self._energy += float((x * weighted).sum())
         self.tokens += int((weight > 0).sum())

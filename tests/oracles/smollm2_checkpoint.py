@@ -22,8 +22,8 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-# Sequences of so many tokens: the first half of the book's to calibrate on, the second to measure.
-LENGTH, COUNT = 512, 16
+# Sequences of so many tokens, spread over the book: so many to calibrate on, so many to measure.
+LENGTH, CALIBRATION, HELD_OUT = 512, 64, 32
 NAMES = {
     "attn_norm": "input_layernorm",
     "ffn_norm": "post_attention_layernorm",
@@ -60,20 +60,23 @@ def main() -> None:
     tokenizer = write_tokenizer(reader, out)
     ids = tokenizer.encode(text_of(book)).ids
     print(f"{len(ids)} tokens in the book")
-    start = len(ids) // 10  # behind the prefaces
-    sequences = np.array(ids[start : start + 2 * COUNT * LENGTH]).reshape(2, COUNT, LENGTH)
-    np.savez(out / "sequences.npz", calibration=sequences[0], held_out=sequences[1])
+    whole = len(ids) // LENGTH
+    sequences = np.array(ids[: whole * LENGTH]).reshape(whole, LENGTH)
+    chosen = sequences[np.linspace(0, whole - 1, CALIBRATION + HELD_OUT).round().astype(int)]
+    measured = np.arange(len(chosen)) % (len(chosen) // HELD_OUT) == 0
+    np.savez(out / "sequences.npz", calibration=chosen[~measured], held_out=chosen[measured])
 
 
 def text_of(book: Path) -> str:
-    """The book's chapters without their markup, in the order of their names."""
-    pages = []
-    for path in sorted(book.glob("*.html")):
-        page = re.sub(r"(?s)<(script|style|head).*?</\1>", " ", path.read_text("utf-8"))
-        text = html.unescape(re.sub(r"<[^>]+>", " ", page))
-        lines = [re.sub(r"\s+", " ", line).strip() for line in re.split(r"\n\s*\n", text)]
-        pages.append("\n\n".join(line for line in lines if len(line) > 60))
-    return "\n\n".join(pages)
+    """The paragraphs of the book as it is read, without titles, lists of contents and listings."""
+    links = re.findall(r'href="([a-z0-9.\-]+\.html)', (book / "index.html").read_text("utf-8"))
+    paragraphs = []
+    for name in dict.fromkeys(links):
+        page = (book / name).read_text("utf-8")
+        for part in re.findall(r'(?s)<div class="para">(.*?)</div>', page):
+            text = html.unescape(re.sub(r"<[^>]+>", "", part))
+            paragraphs.append(re.sub(r"\s+", " ", text).strip())
+    return "\n\n".join(dict.fromkeys(paragraphs))
 
 
 def field(reader: Any, name: str) -> Any:

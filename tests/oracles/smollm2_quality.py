@@ -4,7 +4,7 @@
     python tests/oracles/smollm2_quality.py OUT [SETTING …] [--gptq DIR …] [--keep DIR]
 
 Symmetric, groups of 64 (the hidden size is 576), positive scales, output matrix left as it is.
-Calibrated on 16 sequences of 512 tokens, measured on 16 others further on in the same book.
+Calibrated on `--sequences` of 512 tokens spread over a book, measured on 32 others between them.
 `--gptq` measures GPTQ checkpoints of other programs; `--keep` leaves ours as one.
 """
 
@@ -14,6 +14,8 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +35,7 @@ from export.quantise_state import QuantiseState
 from export.reference.decoder import DecoderConfig
 from export.storage import linear_shapes
 from export.streams import Stream
-from export.tensors import TensorFolder
+from export.weight_files import TensorFolder
 from quant.grid import dequantise, round_to_nearest
 
 GROUP = 64
@@ -57,6 +59,7 @@ class TextCheckpoint(Checkpoint):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._folders = (folder,)
         self.tensors = TensorFolder(folder)
         data = json.loads((folder / "config.json").read_text())
         heads = data["num_attention_heads"]
@@ -68,6 +71,19 @@ class TextCheckpoint(Checkpoint):
         self.config = about
 
 
+@dataclass
+class Found:
+    """What a decoder makes of the held-out half."""
+
+    states: Tensor  # (sequences, L, H), in front of the output matrix
+    head: Tensor
+
+    def log_probabilities(self) -> Iterator[Tensor]:
+        """Yield those of each sequence's next tokens (L - 1, vocab)."""
+        for states in self.states:
+            yield torch.log_softmax(states[:-1] @ self.head.T, -1)
+
+
 class Judge:
     """Compares decoders with the float one on the held-out half."""
 
@@ -76,43 +92,32 @@ class Judge:
         self.ids = torch.from_numpy(np.load(model.folder / "sequences.npz")["held_out"])
         self.table = model.embed_tokens().float()
         self.wanted = self.run(lambda index, layer: None)
-        print(f"{'float':<22} perplexity {self.perplexity(self.wanted):.3f}", flush=True)
 
-    def run(self, change: Any, head: Tensor | None = None) -> list[Tensor]:
-        """Log probabilities (L - 1, vocab) of every sequence, float16, layers changed in place."""
+    def run(self, change: Any, head: Tensor | None = None) -> Found:
+        """Go through all layers, changed in place, to what the output matrix makes of it."""
         config, count = self.model.config.decoder, self.ids.shape[1]
         stream = Stream(config, self.table[self.ids.flatten()], [count] * len(self.ids))
         for index in range(config.num_hidden_layers):
             layer = self.model.decoder_layer(index)
             change(index, layer)
             stream.advance(index, layer)
-        norm, output = self.model.norm(), self.model.head()
-        if head is not None:
-            output.weight.copy_(head)
-        found = []
-        for span in stream.spans:
-            logits = output(stream.normed(norm, slice(span.start, span.stop - 1)))
-            found.append(torch.log_softmax(logits, -1).half())
-        return found
+        states = stream.normed(self.model.norm(), slice(None))
+        states = states.reshape(len(self.ids), count, -1)
+        return Found(states, self.model.head().weight if head is None else head)
 
-    def perplexity(self, found: list[Tensor]) -> float:
-        own = [
-            log_p.float().gather(1, ids[1:, None]).mean()
-            for log_p, ids in zip(found, self.ids, strict=True)
-        ]
-        return float(torch.stack(own).mean().neg().exp())
-
-    def tell(self, name: str, found: list[Tensor], seconds: float = 0) -> None:
-        divergences, same = [], []
-        for log_q, log_p in zip(found, self.wanted, strict=True):
-            p = log_p.float()
-            divergences.append((p.exp() * (p - log_q.float())).sum(-1).mean())
-            same.append((log_q.argmax(-1) == log_p.argmax(-1)).float().mean())
-        perplexity, best = self.perplexity(found), self.perplexity(self.wanted)
+    def tell(self, name: str, found: Found, seconds: float = 0) -> None:
+        """Print how near it is to the float model."""
+        rows = []
+        both = zip(found.log_probabilities(), self.wanted.log_probabilities(), strict=True)
+        for (log_q, log_p), ids in zip(both, self.ids, strict=True):
+            divergence = (log_p.exp() * (log_p - log_q)).sum(-1).mean()
+            same = (log_q.argmax(-1) == log_p.argmax(-1)).float().mean()
+            own, best = (-log.gather(1, ids[1:, None]).mean() for log in (log_q, log_p))
+            rows.append(torch.stack([divergence, same, own, best]))
+        divergence, same, own, best = torch.stack(rows).mean(0)
         print(
-            f"{name:<22} perplexity {perplexity:.3f} (+{perplexity - best:.3f})"
-            f"  KL {float(torch.stack(divergences).mean()):.4f}"
-            f"  same choice {float(torch.stack(same).mean()):.3f}  {seconds:.0f} CPU s",
+            f"{name:<22} perplexity {float(own.exp()):.3f} (float {float(best.exp()):.3f})"
+            f"  KL {float(divergence):.4f}  same choice {float(same):.3f}  {seconds:.0f} CPU s",
             flush=True,
         )
 
@@ -123,6 +128,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", default=["ours"], choices=SETTINGS)
     parser.add_argument("--gptq", type=Path, action="append", default=[])
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--sequences", type=int, default=16)
     args = parser.parse_args()
     with torch.inference_mode():
         measure(args)
@@ -135,6 +141,7 @@ def measure(args: argparse.Namespace) -> None:
     for folder in args.gptq:
         judge.tell(folder.name, judge.run(replaced(GptqFolder(folder))))
     ids = torch.from_numpy(np.load(args.folder / "sequences.npz")["calibration"])
+    ids = ids[:: len(ids) // args.sequences]
     inputs = judge.table[ids.flatten()]
     made = Calibration(inputs, [ids.shape[1]] * len(ids), torch.ones(len(inputs)), {})
     for name in args.settings:

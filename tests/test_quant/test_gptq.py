@@ -192,6 +192,41 @@ def test_both_ways_to_sum_the_difference_agree() -> None:
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
 
 
+def test_what_the_residual_stream_lacks_is_made_up_for() -> None:
+    # It lacks x Mᵀ, which the matrix can give: W + M does as the float model's W beside its own.
+    w, lacking, x = matrix(6, 24), matrix(6, 24, 5), inputs(500, 24)
+    hessian = Hessian(24, asymmetric=True, through=w)
+    for part in (slice(0, 200), slice(200, 500)):
+        hessian.add(x[part], torch.ones(len(x[part])), x[part], x[part] @ lacking.T)
+    target = asymmetric_targets({"w": w}, hessian, hessian.take(), 1e-7)["w"]
+    torch.testing.assert_close(target, w + lacking, rtol=1e-2, atol=1e-3)
+
+
+def test_few_tokens_are_damped_more() -> None:
+    w = matrix(4, 32)
+    for tokens, damp in ((64, 0.01 + 0.2), (1280, 0.01 + 0.01)):
+        result = quantise({"w": w}, hessian_of(inputs(tokens, 32)), Settings(16))["w"]
+        assert result.damp == pytest.approx(damp)
+
+
+def test_scales_count_what_later_columns_cannot_make_up_for() -> None:
+    # All inputs are loud together, some more: what is loud in one is made up for in another.
+    w, generator = matrix(64, 96), torch.Generator().manual_seed(0)
+    loudness = 3 * torch.randn(96, generator=generator)
+    x = torch.randn(2000, 96, generator=generator)
+    x += torch.randn(2000, 1, generator=generator) * loudness
+    result = quantise({"w": w}, hessian_of(x), Settings(16))["w"]
+    h = hessian_of(x).take()
+    order = activation_order(h.diagonal())
+    factor, _ = factorise(h[order][:, order], 0.01 + 0.4 * 96 / 2000)
+    assert factor is not None
+    by_activity = search_scales(w, h.diagonal(), 16, 4)
+    _, losses = round_columns(w, by_activity, factor, order, 4)
+    energy = float((w[:, order] @ factor).square().sum())
+    assert result.error is not None
+    assert result.error < 0.9 * float(losses.sum()) / energy
+
+
 def test_hessian_is_the_weighted_second_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quant.hessian.BLOCK_COLUMNS", 10)
     x, weight = inputs(60, 32), torch.rand(60)
