@@ -19,6 +19,7 @@ from app.settings_table import FIELDS, MAX_RECENT, Field, field_named, problem
 from engines.bundle import write_whole
 from engines.config import AudioWindow, ClipOptions, SoundMode
 from engines.errors import StoreError
+from engines.prepacked import DEFAULT_GB
 from engines.sampling import GenerateOptions
 
 __all__ = [
@@ -51,6 +52,7 @@ class Settings:
     device: str = "auto"
     exact: bool = False
     threads: int | None = None
+    prepacked_gb: int = DEFAULT_GB
     num_frames: int | None = None
     sound: SoundMode = "on"
     audio_window: AudioWindow = "cover"

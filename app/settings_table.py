@@ -162,6 +162,21 @@ FIELDS: tuple[Field, ...] = (
         none_label=QT_TRANSLATE_NOOP("Settings", "One per core"),
     ),
     Field(
+        "prepacked_gb",
+        "int",
+        _MODEL,
+        QT_TRANSLATE_NOOP("Settings", "Disk space for quick starts, in GB"),
+        QT_TRANSLATE_NOOP(
+            "Settings",
+            "Large models are kept a second time, in the form that this processor wants, so that"
+            " they open in seconds and take less memory. Beyond this size the longest unused goes;"
+            " 0 keeps none. The folder may be deleted at any time.",
+        ),
+        minimum=0,
+        maximum=1024,
+        step=4,
+    ),
+    Field(
         "num_frames",
         "int",
         _CLIP,

@@ -19,6 +19,7 @@ def load(
     threads: int | None = None,
     *,
     keep_encodings: bool = True,
+    prepacked_gb: int | None = None,
     tell: "Tell | None" = None,
 ) -> "VideoLlama2":
     """Opens a bundle that `vl2-export` wrote.
@@ -29,6 +30,8 @@ def load(
         exact: int4 bundles compute with float activations instead of int8 ones: slower, closer.
         threads: threads of one operator; None means one per physical core.
         keep_encodings: keep the encoders' results on disk for later runs.
+        prepacked_gb: gigabytes of disk for large graphs as the library packs them, so that they
+            open sooner and are mapped; 0 keeps none, None asks `VL2_PREPACKED_GB`, then takes 16.
         tell: called with (bytes done, bytes in all) while a large file is checked the first time.
 
     Raises:
@@ -39,4 +42,4 @@ def load(
     from engines.model import VideoLlama2
 
     bundle = open_bundle(Path(bundle_dir), tell)
-    return VideoLlama2(bundle, device, exact, threads, keep_encodings)
+    return VideoLlama2(bundle, device, exact, threads, keep_encodings, prepacked_gb)

@@ -19,13 +19,14 @@ from engines.devices import machine
 from engines.events import Result
 from engines.messages import clip_message
 from engines.model import VideoLlama2
+from engines.roofline import bytes_per_token, memory_bytes_per_s, roof
 from engines.sampling import GenerateOptions
 from engines.version import VERSION
 
 RUNS = 5
 NEW_TOKENS = 32
 QUESTION = "What happens in this clip?"
-_PACKAGES = ("av", "numpy", "onnxruntime", "tokenizers")
+_PACKAGES = ("av", "cuda-bindings", "numpy", "onnxruntime", "tensorrt-rtx-cu12", "tokenizers")
 
 
 def bench(
@@ -35,6 +36,7 @@ def bench(
     question: str = QUESTION,
     runs: int = RUNS,
     new_tokens: int = NEW_TOKENS,
+    threads: int | None = None,
     tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Asks the same question several times, every time from the file on, and takes medians.
@@ -46,12 +48,14 @@ def bench(
         question: what to ask.
         runs: timed runs; one more runs before them and is not counted.
         new_tokens: tokens to write, whether or not the answer ends before.
+        threads: that the model was loaded with, to read memory with as many.
         tell: called with (runs done, runs in all).
 
     Returns:
         A record that JSON can hold: commit, machine, versions, bundle, media, load_s, media_s,
         encode_s, prompt_tokens, prefill_tokens_per_s, first_token_s, decode_tokens_per_s,
-        new_tokens, peak_memory_bytes, runs.
+        new_tokens, decode_bytes_per_token, memory_bytes_per_s, decode_share_of_memory (see
+        `engines.roofline.Roof`), peak_memory_bytes, runs.
     """
     started = time.perf_counter()
     model = load()
@@ -66,6 +70,14 @@ def bench(
         if done > 0 and isinstance(result, Result):
             results.append(result)
     tell(runs + 1, runs + 1)
+    peak = peak_memory_bytes()  # Before memory is taken to see how fast it is.
+    speed = _medians(Path(clip.path).name, results)
+    past = speed["prompt_tokens"] + new_tokens // 2
+    reached = roof(
+        bytes_per_token(model.config, past, model.sessions.cache_width()),
+        speed["decode_tokens_per_s"],
+        memory_bytes_per_s(model.sessions, threads),
+    )
     return {
         "commit": commit(),
         "machine": asdict(machine()),
@@ -76,9 +88,13 @@ def bench(
             "scheme": model.config.quantisation.scheme,
         },
         "device": model.device.name,
+        "devices": {part.part: part.device for part in model.sessions.devices()},
         "load_s": round(load_s, 4),
-        **_medians(Path(clip.path).name, results),
-        "peak_memory_bytes": peak_memory_bytes(),
+        **speed,
+        "decode_bytes_per_token": reached.bytes_per_token,
+        "memory_bytes_per_s": reached.memory_bytes_per_s,
+        "decode_share_of_memory": reached.share,
+        "peak_memory_bytes": peak,
         "runs": runs,
     }
 

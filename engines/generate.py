@@ -27,7 +27,7 @@ PREFILL_CHUNK = 128
 class Decoder(Protocol):
     """What the loop needs of a backend (see `backends.onnxruntime.DecoderSession.run`)."""
 
-    def run(self, inputs_embeds: Array, past: int, cache: Sequence[Array]) -> Array:
+    def run(self, inputs_embeds: Array, past: int, cache: Sequence[Any]) -> Array:
         """Writes (1, L, H) behind `past` cached positions; returns the next logits (vocab,)."""
 
 
@@ -89,14 +89,18 @@ def reusable(cache: KvCache, prompt: TokenPrompt) -> int:
 
 
 def prefill(
-    decoder: Decoder, cache: KvCache, prompt: TokenPrompt, chunk: int = PREFILL_CHUNK
+    decoder: Decoder, cache: KvCache, prompt: TokenPrompt, chunk: int | None = None
 ) -> Generator[PrefillStep, None, Array]:
     """Reads the prompt into the cache, chunk by chunk, skipping what the cache already holds.
+
+    A backend that is best fed otherwise says so by an attribute `prefill_chunk`.
 
     Returns:
         The logits (vocab,) after the prompt: a view that the decoder's next run overwrites.
     """
     total = len(prompt.keys)
+    if chunk is None:
+        chunk = int(getattr(decoder, "prefill_chunk", PREFILL_CHUNK))
     cache.trim(reusable(cache, prompt))
     logits: Array = np.zeros(0, np.float32)
     for start in range(cache.length, total, chunk):

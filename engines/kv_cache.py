@@ -1,14 +1,19 @@
 """The decoder's cache: pre-allocated keys and values, and what stands at each position.
 
-Plain arrays; the backend writes into them. Knows no model and no text.
+Plain arrays, or what a backend gives in their stead; the backend writes into them. Knows no model
+and no text.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Keys = NDArray[np.int64]
+# (arrays so far, positions of them that are kept, positions needed, more that would be good) →
+# larger arrays.
+Grow = Callable[[Sequence[Any], int, int, int], list[Any]]
 
 _ALIGNMENT = 64
 
@@ -18,17 +23,25 @@ class KvCache:
 
     Attributes:
         arrays: key and value of each layer in turn, (1, kv_heads, capacity, head_dim); a new list
-            when the capacity grows, the same arrays rewritten in place otherwise.
+            when the capacity grows, the same arrays rewritten in place otherwise. On a GPU,
+            objects with such a `shape` and `nbytes`.
         keys: (length,) int64, what stands at each position: a token id, or a negative number that
             belongs to one position of one clip (see `media_keys`).
     """
 
     def __init__(
-        self, layers: int, kv_heads: int, head_dim: int, dtype: np.dtype[Any], limit: int
+        self,
+        layers: int,
+        kv_heads: int,
+        head_dim: int,
+        dtype: np.dtype[Any],
+        limit: int,
+        grow: Grow | None = None,
     ) -> None:
         self.limit = limit
-        self._shape = (1, kv_heads, 0, head_dim)
-        self.arrays: list[NDArray[Any]] = [np.zeros(self._shape, dtype) for _ in range(2 * layers)]
+        self._grow = grow or grow_arrays
+        shape = (1, kv_heads, 0, head_dim)
+        self.arrays: list[Any] = [np.zeros(shape, dtype) for _ in range(2 * layers)]
         self._keys: Keys = np.zeros(0, np.int64)
         self.length = 0
 
@@ -57,13 +70,8 @@ class KvCache:
             return
         wanted = min(max(positions, 2 * self.capacity), max(self.limit, positions))
         capacity = -(-wanted // _ALIGNMENT) * _ALIGNMENT
-        _, heads, _, width = self._shape
-        grown = []
-        for array in self.arrays:
-            larger = np.zeros((1, heads, capacity, width), array.dtype)
-            larger[:, :, : self.length] = array[:, :, : self.length]
-            grown.append(larger)
-        keys = np.zeros(capacity, np.int64)
+        grown = self._grow(self.arrays, self.length, positions, capacity)
+        keys = np.zeros(grown[0].shape[2], np.int64)
         keys[: self.length] = self.keys
         self.arrays, self._keys = grown, keys
 
@@ -81,6 +89,19 @@ class KvCache:
         n = min(self.length, len(keys))
         different = np.flatnonzero(self._keys[:n] != keys[:n])
         return int(different[0]) if different.size else n
+
+
+def grow_arrays(
+    arrays: Sequence[NDArray[Any]], used: int, needed: int, wanted: int
+) -> list[NDArray[Any]]:
+    """Larger NumPy arrays with the contents of smaller ones (see `Grow`)."""
+    grown = []
+    for array in arrays:
+        _, heads, _, width = array.shape
+        larger = np.zeros((1, heads, max(needed, wanted), width), array.dtype)
+        larger[:, :, :used] = array[:, :, :used]
+        grown.append(larger)
+    return grown
 
 
 def media_keys(clip: str, count: int) -> Keys:

@@ -1,24 +1,52 @@
 """The bundle's graphs, each opened when it is first needed and kept open."""
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
-from engines.backends.onnxruntime import Session, open_session
+from numpy.typing import NDArray
+
+from engines.backends import tensorrt_rtx
+from engines.backends.onnxruntime import DecoderSession, Session, open_session
 from engines.bundle import Bundle
-from engines.config import GraphConfig
+from engines.compiled import CompiledGraphs
+from engines.config import GraphConfig, PartDevice
+from engines.devices import (
+    Device,
+    driver_version,
+    engine_gpu,
+    onnx_device,
+    parts,
+)
 from engines.errors import BundleError, DeviceError
 from engines.events import Progress
+from engines.fallback import AnyDecoder, AnySession, GuardedDecoder, GuardedSession
+from engines.prepacked import PrepackedStore
+
+Array = NDArray[Any]
 
 # The library starts as many as it is told to, until the system refuses and it crashes.
 MAX_THREADS = 512
 
 
 class Sessions:
-    """The opened graphs of one bundle on one device.
+    """The opened graphs of one bundle, each where it runs best of what a device has.
 
-    Raises DeviceError for a number of threads that cannot be.
+    With "tensorrt" compiled engines run what they can be trusted with, ONNX Runtime the rest. Large
+    graphs that run on the CPU are opened from `prepacked`, where that is given and has them or can
+    make them. Raises DeviceError for a number of threads that cannot be.
+
+    Attributes:
+        compiled: the bundle's engines; None unless "tensorrt" was chosen.
     """
 
-    def __init__(self, bundle: Bundle, device: str, threads: int | None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: Device,
+        threads: int | None,
+        prepacked: PrepackedStore | None = None,
+    ) -> None:
         if threads is not None and not 1 <= threads <= MAX_THREADS:
             raise DeviceError(
                 f"{threads} threads cannot be used; choose 1 to {MAX_THREADS}, or none to let the"
@@ -27,12 +55,17 @@ class Sessions:
         self._bundle = bundle
         self._device = device
         self._threads = threads
-        self._open: dict[str, Session] = {}
+        self._prepacked = prepacked
+        self._open: dict[str, AnySession] = {}
+        self._decoders: dict[str, AnyDecoder] = {}
+        self.compiled: CompiledGraphs | None = None
+        if device.name == "tensorrt":
+            self.compiled = CompiledGraphs(bundle, engine_gpu(), driver_version())
 
     def __contains__(self, graph: str) -> bool:
         return graph in self._open
 
-    def get(self, graph: str) -> Session:
+    def get(self, graph: str) -> AnySession:
         """The session of a graph of the manifest.
 
         Raises:
@@ -40,28 +73,128 @@ class Sessions:
             DeviceError: it cannot be opened on the device.
         """
         if graph not in self._open:
-            declared = self._bundle.config.graphs.get(graph)
-            if declared is None:
-                raise BundleError(
-                    f"The bundle {self._bundle.path} has no {graph} graph; use another bundle."
-                )
-            path = self._bundle.graph_path(graph)
-            if not path.is_file():
-                raise BundleError(
-                    f"The bundle {self._bundle.path} was moved or deleted while it was in use; put"
-                    " it back or load another one."
-                )
-            session = open_session(path, self._device, self._threads)
-            _check(session, declared)
-            self._open[graph] = session
+            engine = self._engine(graph)
+            self._open[graph] = self.plain(graph) if engine is None else engine
         return self._open[graph]
 
+    def decoder(self, graph: str) -> AnyDecoder:
+        """The decoder, to be bound to any cache; `graph` is the one for ONNX Runtime.
+
+        Raises:
+            BundleError: the bundle has no such graph, or it is no decoder.
+            DeviceError: it cannot be opened on the device.
+        """
+        if graph not in self._decoders:
+            self._decoders[graph] = self._compiled_decoder(graph) or self._plain_decoder(graph)
+        return self._decoders[graph]
+
+    def _compiled_decoder(self, graph: str) -> GuardedDecoder | None:
+        found = None if self.compiled is None else self.compiled.decoder(self._run_plain)
+        if found is None:
+            return None
+        self._open[graph] = found.session
+
+        def give_up(error: DeviceError) -> AnyDecoder:
+            self._refuse("decoder", error)
+            return self._plain_decoder(graph)
+
+        return GuardedDecoder(found, give_up)
+
+    def _plain_decoder(self, graph: str) -> DecoderSession:
+        session = self._open[graph] = self.plain(graph)
+        return DecoderSession(session)
+
+    def plain(self, graph: str) -> Session:
+        """A graph opened in ONNX Runtime, whatever the engines; raises what `get` raises."""
+        declared = self._bundle.config.graphs.get(graph)
+        if declared is None:
+            raise BundleError(
+                f"The bundle {self._bundle.path} has no {graph} graph; use another bundle."
+            )
+        path = self._bundle.graph_path(graph)
+        if not path.is_file():
+            raise BundleError(
+                f"The bundle {self._bundle.path} was moved or deleted while it was in use; put"
+                " it back or load another one."
+            )
+        session, device = None, onnx_device(self._device, graph)
+        if self._prepacked is not None and device == "cpu":
+            session = self._prepacked.open(self._bundle, graph, self._threads)
+        session = session or open_session(path, device, self._threads)
+        _check(session, declared)
+        return session
+
+    def devices(self) -> tuple[PartDevice, ...]:
+        """Where each part runs, or would when it is opened, and why."""
+        return tuple(self._part_device(part) for part in parts(self._bundle.config))
+
+    def device_used(self) -> str:
+        """The device that was chosen, if any part runs there; else where the decoder runs."""
+        used = [part.device for part in self.devices()]
+        return self._device.name if self._device.name in used else used[-1]
+
+    def cache_width(self) -> int | None:
+        """Bytes of a number in the decoder's cache on a GPU; None on the CPU."""
+        if self.compiled is None or self._part_device("decoder").device != "tensorrt":
+            return None
+        return self.compiled.context()[1]
+
+    def _part_device(self, part: str) -> PartDevice:
+        compiled = self.compiled
+        if compiled is None:
+            return PartDevice(part, onnx_device(self._device, part), self._device.reason)
+        refused = compiled.why_not(part)
+        if refused is None:
+            gpu = compiled.gpu
+            reason = f"A compiled engine runs it on the {gpu.name} ({gpu.arch})."
+            return PartDevice(part, "tensorrt", reason)
+        return PartDevice(part, onnx_device(self._device, part), refused)
+
+    def _engine(self, graph: str) -> GuardedSession | None:
+        if self.compiled is None or graph not in parts(self._bundle.config)[:-1]:
+            return None  # The decoder has inputs of its own: see `decoder`.
+        for other in self.compiled.displaced(graph):
+            self.compiled.release(other)
+            self._open.pop(other, None)
+        session = self.compiled.session(graph, self._run_plain)
+        if session is None:
+            return None
+        _check(session, self._bundle.config.graphs[graph])
+        return GuardedSession(session, partial(self._give_up, graph))
+
+    def _give_up(self, graph: str, error: DeviceError) -> AnySession:
+        self._refuse(graph, error)
+        return self.plain(graph)
+
+    def _refuse(self, graph: str, error: DeviceError) -> None:
+        assert self.compiled is not None  # An engine gave up, so there are some.
+        self.compiled.refuse(graph, str(error))
+
+    def _run_plain(self, graph: str, feeds: dict[str, Array]) -> dict[str, Array]:
+        return self.plain(graph).run(feeds)
+
     def opening(self, graph: str) -> Iterator[Progress]:
-        """Opens a graph unless it is open, telling so."""
-        if graph not in self._open:
+        """Opens a graph unless it is open, or takes turns with others, telling so."""
+        if graph not in self._open and not self._takes_turns(graph):
             yield Progress("load", 0, 1)
-            self.get(graph)
+            (self.decoder if graph.startswith("decoder") else self.get)(graph)
             yield Progress("load", 1, 1)
+
+    def _takes_turns(self, graph: str) -> bool:
+        placement = None if self.compiled is None else self.compiled.placement
+        return placement is not None and not placement.kept(graph)
+
+    def on_cpu(self) -> dict[str, bool]:
+        """The graphs that ONNX Runtime has open on the CPU; True where their weights are mapped."""
+        return {
+            graph: session.path != self._bundle.graph_path(graph)
+            for graph, session in self._open.items()
+            if isinstance(session, Session) and onnx_device(self._device, graph) == "cpu"
+        }
+
+    def close(self, graph: str) -> None:
+        """Lets an open graph go; it opens again when it is needed."""
+        self._open.pop(graph, None)
 
     def stop(self) -> None:
         """Ends whatever runs, from another thread."""
@@ -74,7 +207,7 @@ class Sessions:
             session.resume()
 
 
-def _check(session: Session, declared: GraphConfig) -> None:
+def _check(session: AnySession | tensorrt_rtx.Session, declared: GraphConfig) -> None:
     for wanted, found in ((declared.inputs, session.inputs), (declared.outputs, session.outputs)):
         expected = {name: (dtype, _fixed(shape)) for name, (dtype, shape) in wanted.items()}
         actual = {name: (info.dtype.name, _fixed(info.shape)) for name, info in found.items()}

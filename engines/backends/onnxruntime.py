@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from engines.errors import BundleError, Cancelled, DeviceError, Vl2Error
+from engines.kv_cache import grow_arrays
 from engines.offline import go_offline
 
 Array = NDArray[Any]
@@ -21,13 +22,9 @@ Array = NDArray[Any]
 PROVIDERS: dict[str, tuple[str, ...]] = {
     "cpu": (),
     "cuda": ("CUDAExecutionProvider",),
-    "tensorrt": ("NvTensorRTRTXExecutionProvider", "TensorrtExecutionProvider"),
 }
 # What to do where a device has no provider.
-INSTALL = {
-    "cuda": "install onnxruntime-gpu with its CUDA libraries",
-    "tensorrt": "install an ONNX Runtime that has TensorRT",
-}
+INSTALL = {"cuda": "install onnxruntime-gpu with its CUDA libraries"}
 _DTYPES: dict[str, DTypeLike] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -37,6 +34,8 @@ _DTYPES: dict[str, DTypeLike] = {
     "tensor(uint8)": np.uint8,
     "tensor(int8)": np.int8,
 }
+# Weights stay as they lie in the file, which is mapped.
+_UNPACKED = {"session.disable_prepacking": "1"}
 
 
 @dataclass(frozen=True)
@@ -138,14 +137,16 @@ def open_session(
     device: str = "cpu",
     threads: int | None = None,
     entries: Mapping[str, str] | None = None,
+    save_to: Path | None = None,
 ) -> Session:
     """Opens a graph.
 
     Args:
         path: the `.onnx` file; its external data lie beside it.
-        device: "cpu", "cuda" or "tensorrt", already chosen (see `engines.devices.resolve`).
+        device: "cpu" or "cuda", already chosen (see `engines.devices.resolve`).
         threads: threads inside an operator; None means one per physical core.
         entries: further session settings by the library's own keys.
+        save_to: where to write the graph as it was optimised.
 
     Raises:
         DeviceError: the device is not there, or the graph cannot be opened on it.
@@ -160,6 +161,8 @@ def open_session(
     options.inter_op_num_threads = 1
     for key, value in (entries or {}).items():
         options.add_session_config_entry(key, value)
+    if save_to is not None:
+        options.optimized_model_filepath = str(save_to)
     providers = [*([wanted] if wanted else []), "CPUExecutionProvider"]
     try:
         # Its Python wrapper would print to stdout and change to the CPU in silence.
@@ -182,6 +185,34 @@ def open_session(
     return Session(native, path)
 
 
+def save_ready(path: Path, folder: Path, packed: bool) -> None:
+    """Writes a graph into a folder as this library wants it on this CPU, for `open_ready`.
+
+    Args:
+        path: the `.onnx` file.
+        folder: gets a file of the same name and one of its weights (`.data`).
+        packed: write the weights a second time, packed for the CPU's products. The originals stay:
+            the library packs them at each opening to find the packed ones by their hash.
+
+    Raises:
+        DeviceError: it cannot be opened or written; the disk may be full.
+    """
+    weights = "session.optimized_model_external_initializers_file_name"
+    entries = {weights: f"{path.stem}.data"} | ({} if packed else _UNPACKED)
+    if packed:
+        entries["session.save_external_prepacked_constant_initializers"] = "1"
+    open_session(path, entries=entries, save_to=folder / path.name)
+
+
+def open_ready(path: Path, threads: int | None, packed: bool) -> Session:
+    """Opens what `save_ready` wrote, with the same `packed`: its weights are mapped.
+
+    Raises:
+        DeviceError: it cannot be opened.
+    """
+    return open_session(path, "cpu", threads, {} if packed else _UNPACKED)
+
+
 class DecoderSession:
     """The decoder graph bound to a cache: keys and values are written where they are kept.
 
@@ -190,6 +221,8 @@ class DecoderSession:
     Past and present of a layer are bound to the same array, so no token copies the cache. Arrays
     for one token are bound once and rewritten in place; only a chunk of several tokens binds anew.
     """
+
+    grow = staticmethod(grow_arrays)
 
     def __init__(self, session: Session) -> None:
         self.session = session

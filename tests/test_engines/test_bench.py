@@ -2,6 +2,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import engines
 from engines.bench import bench, peak_memory_bytes
 from engines.config import ClipOptions
@@ -30,6 +32,10 @@ def test_one_flat_record(tiny_bundle: Path, fake_media: Any) -> None:
     assert record["decode_tokens_per_s"] > 0
     assert record["first_token_s"] >= record["media_s"] + record["encode_s"]
     assert record["bundle"]["scheme"] == "fp32"
+    read = record["decode_bytes_per_token"] * record["decode_tokens_per_s"]
+    assert record["decode_share_of_memory"] == pytest.approx(
+        read / record["memory_bytes_per_s"], abs=1e-3
+    )
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
     # Every run, the one to warm up too, did all the work.
     assert loaded[0].counters.clips_encoded == 3
