@@ -46,11 +46,11 @@ $(venv)/runtime: $(venv)/python pyproject.toml constraints.txt
 
 $(venv)/developer: $(venv)/desktop
 	@echo "Installing the exporter and the developers' tools into $(venv) ..." >&2
-	@$(pip) install --editable '.[desktop,export]' --group dev
+	@$(pip) install --editable '.[desktop,export,live,tensorrt]' --group dev
 	@sh make_desktop.sh $(venv)
 	@touch $@
 
 $(venv)/desktop: $(venv)/runtime
 	@echo "Installing the window's libraries into $(venv) ..." >&2
-	@$(pip) install --editable '.[desktop]'
+	@$(pip) install --editable '.[desktop,live]'
 	@touch $@

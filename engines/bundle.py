@@ -27,6 +27,8 @@ from engines.errors import BundleError
 Tell = Callable[[int, int], None]
 
 MANIFEST = "manifest.json"
+# The folder of compiled engines: no part of the bundle, so its manifest does not name it.
+ENGINES = "engines"
 EMBEDDINGS, EMBEDDING_SCALES = "embed_tokens.npy", "embed_scales.npy"
 # Files up to this size are hashed at every opening; larger ones once per (path, size, time).
 ALWAYS_HASHED_BYTES = 64 << 20
@@ -213,6 +215,8 @@ def _check_names(path: Path, config: BundleConfig) -> None:
             )
     for entry in sorted(path.iterdir()):
         name = entry.name
+        if name == ENGINES and stat.S_ISDIR(entry.lstat().st_mode):
+            continue
         if name not in config.files and name != MANIFEST and not _is_desktop_file(name):
             raise BundleError(
                 f"{path} holds {name}, which its manifest does not name; remove it or export the"

@@ -4,12 +4,15 @@
     ├── MediaError       a clip cannot be read, or holds nothing that was asked for
     ├── PromptError      a question or conversation the model's prompt cannot carry
     ├── BundleError      a bundle is missing, damaged, or of another version
+    ├── EngineFileError  a compiled engine is missing, not to be trusted, or does not fit
     ├── DeviceError      a device or an inference library is not there or failed
+    │   └── DeviceMemoryError  a GPU's memory is full: the work can go on elsewhere
     ├── CheckpointError  a checkpoint is incomplete, malformed or not supported
     ├── ExportError      an export cannot start, cannot finish, or gave a wrong result
     ├── StoreError       the history or the settings cannot be read or written
     ├── EngineError      the engine process died, or a job in it failed
     ├── ReceiptError     a receipt cannot be read, written, or answered again
+    ├── CaptureError     a camera or a microphone cannot be used
     ├── WindowError      the window cannot be opened
     └── Cancelled        the user stopped the work
 
@@ -33,8 +36,16 @@ class BundleError(Vl2Error):
     """A bundle is missing, damaged, or of another version."""
 
 
+class EngineFileError(Vl2Error):
+    """A compiled engine is missing, not to be trusted, or does not fit; its graph still serves."""
+
+
 class DeviceError(Vl2Error):
     """A device or an inference library is not there, or failed."""
+
+
+class DeviceMemoryError(DeviceError):
+    """A GPU's memory is full; what was to run there can run elsewhere."""
 
 
 class CheckpointError(Vl2Error):
@@ -55,6 +66,10 @@ class EngineError(Vl2Error):
 
 class ReceiptError(Vl2Error):
     """A receipt cannot be read or written, or what it tells of is not there any more."""
+
+
+class CaptureError(Vl2Error):
+    """A camera or a microphone cannot be opened, or gives nothing any more."""
 
 
 class WindowError(Vl2Error):

@@ -13,6 +13,7 @@ from engines.command import run_command
 from engines.errors import ExportError
 
 if TYPE_CHECKING:
+    from export.engine_build import EngineOptions
     from export.plan import ExportOptions
 
 PROGRAM = "vl2-export"
@@ -21,11 +22,25 @@ examples:
   vl2-export VideoLLaMA2-7B                       int4, to ./VideoLLaMA2-7B-int4.vl2
   vl2-export VideoLLaMA2.1-7B-AV --fp16 -o av.vl2
   vl2-export VideoLLaMA2-7B --group 32 --tensorrt-graph
+  vl2-export VideoLLaMA2-7B --tensorrt            and engines for the GPU that is here
+  vl2-export engines av.vl2 --arch sm89,sm120     engines for a bundle that is there
   vl2-export verify av.vl2                        hashes and the stored self-test
   vl2-export demo --help                          train and build the bundled demo model
 
-Nothing is fetched from a network. The bundle appears when it has been verified, or not at all.
+  vl2-export MY_LORA --base Mistral-7B-Instruct-v0.2     adapters and Base repositories
+  vl2-export DAMO-NLP-SG/VideoLLaMA2-7B                  out of the Hugging Face hub's cache
+
+Nothing is fetched from a network without --online. The bundle appears when it has been verified,
+or not at all. What can be read: docs/checkpoints.md.
 A folder whose name is one of the verbs is given as ./verify.
+"""
+ENGINES_HELP = """\
+examples:
+  vl2-export engines av.vl2                       for the GPU that is here
+  vl2-export engines av.vl2 --arch sm89,sm120     for Ada and Blackwell, on any machine
+  vl2-export engines av.vl2 --context 2048        a smaller cache, for little memory
+
+What is up to date is left alone; a build that was stopped goes on when it is run again.
 """
 
 
@@ -33,7 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verbs: dict[str, Callable[[list[str]], int]] = {"verify": _verify, "demo": _demo}
+    verbs: dict[str, Callable[[list[str]], int]] = {
+        "verify": _verify,
+        "engines": _engines,
+        "demo": _demo,
+    }
     verb = verbs.get(arguments[0]) if arguments else None
     return verb(arguments[1:]) if verb else _export(arguments)
 
@@ -45,9 +64,22 @@ def _export(arguments: list[str]) -> int:
         epilog=EXPORT_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="or: verify, demo")
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="or: verify, engines, demo"
+    )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="BUNDLE", help="default: ./CHECKPOINT-SCHEME.vl2"
+    )
+    parser.add_argument(
+        "--base",
+        metavar="PATH",
+        help="the language model below an adapter or a Base repository, if it is not found: a"
+        " folder, or a hub id in the cache",
+    )
+    parser.add_argument(
+        "--online",
+        action="store_true",
+        help="download parts that are nowhere here (checkpoint, language model, vision tower)",
     )
     _add_scheme_arguments(parser)
     _add_quantising_arguments(parser)
@@ -56,17 +88,29 @@ def _export(arguments: list[str]) -> int:
         action="store_true",
         help="also write the decoder in standard operators, for TensorRT",
     )
+    engines = parser.add_argument_group("engines for NVIDIA GPUs")
+    engines.add_argument(
+        "--tensorrt", action="store_true", help="compile engines too, when the bundle is there"
+    )
+    _add_engine_arguments(engines)
     parser.add_argument("--force", action="store_true", help="replace an existing bundle")
     args = parser.parse_args(arguments)
 
     def work() -> None:
         # torch and onnx take seconds to import: not for --help, and not for wrong usage.
         from export.build import export_bundle
+        from export.engine_build import EngineOptions, build_engines, check_options
         from export.plan import default_target
 
-        options = _options(args)
+        options, engines = _options(args), _engine_options(args)
+        if args.tensorrt:
+            check_options(engines)
+        elif engines != EngineOptions():
+            raise ExportError("--arch, --context and --tensorrt-flavour go with --tensorrt alone.")
         target = args.output or default_target(args.checkpoint, options.scheme)
         export_bundle(args.checkpoint, target, options)
+        if args.tensorrt:
+            build_engines(target, engines)
 
     return run_command(PROGRAM, work)
 
@@ -131,8 +175,36 @@ def _add_quantising_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_engine_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--arch",
+        default="this",
+        metavar="ARCH",
+        help="for which GPUs, such as sm86,sm89,sm120; or all; or this (default: the one here)",
+    )
+    group.add_argument(
+        "--tensorrt-flavour",
+        choices=("rtx", "classic"),
+        default="rtx",
+        help="rtx: TensorRT for RTX, on any machine (default); classic: plain TensorRT, on the GPU",
+    )
+    group.add_argument(
+        "--context",
+        type=_positive,
+        metavar="N",
+        help="positions in the decoder's cache (4096, or all that the model has)",
+    )
+
+
+def _engine_options(args: argparse.Namespace) -> "EngineOptions":
+    from export.engine_build import EngineOptions
+
+    return EngineOptions(args.arch, args.tensorrt_flavour, args.context)
+
+
 def _options(args: argparse.Namespace) -> "ExportOptions":
     from export.calibrate import TOKENS
+    from export.hub import Where
     from export.plan import CalibrationOptions, ExportOptions
 
     return ExportOptions(
@@ -151,6 +223,7 @@ def _options(args: argparse.Namespace) -> "ExportOptions":
         report=args.report,
         accept_loss=args.accept_loss,
         device=args.quantise_on,
+        where=Where(args.base, args.online),
     )
 
 
@@ -193,6 +266,27 @@ def _verify(arguments: list[str]) -> int:
     return run_command(PROGRAM, work)
 
 
+def _engines(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} engines",
+        description="Compile the engines that a bundle lacks: what NVIDIA GPUs run instead of its"
+        " graphs. No GPU is needed for it; the graphs are checked before, the engines are checked"
+        " by the program that runs them.",
+        epilog=ENGINES_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    _add_engine_arguments(parser.add_argument_group("what to compile"))
+    args = parser.parse_args(arguments)
+
+    def work() -> None:
+        from export.engine_build import build_engines
+
+        build_engines(args.bundle, _engine_options(args))
+
+    return run_command(PROGRAM, work)
+
+
 def _demo(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog=PROGRAM)
     if importlib.util.find_spec("export.demo.cli") is None:
@@ -215,7 +309,7 @@ def _demo(arguments: list[str]) -> int:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    # As Ctrl-C: what is unfinished is removed on the way out.
+    # As Ctrl-C: what is finished is kept on the way out.
     raise KeyboardInterrupt
 
 
