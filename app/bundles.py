@@ -14,7 +14,6 @@ from platformdirs import user_data_path
 
 from app.bundle_import import copy_bundle, remove_bundle
 from app.export_command import ExportChoices, export_command, export_problem, export_progress
-from app.machine_memory import Memory, memory_here
 from app.memory_need import (
     Need,
     PartDevice,
@@ -29,6 +28,7 @@ from assets import demo_bundle
 from engines.bundle import MANIFEST, Bundle, Tell, read_bundle
 from engines.config import BundleConfig
 from engines.errors import BundleError
+from engines.machine_memory import Memory, memory_here
 
 __all__ = [
     "ExportChoices",

@@ -94,6 +94,15 @@ def statistics(result: Result) -> str:
     return "[" + " · ".join(parts) + "]"
 
 
+def device_lines(result: Result) -> list[str]:
+    """Why parts ran elsewhere than the others did: a line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for part in result.devices:
+        if result.device == "tensorrt" and part.device != result.device:
+            reasons.setdefault(f"{part.device}: {part.reason}", []).append(part.part)
+    return [f"[{', '.join(parts)} on {reason}]" for reason, parts in reasons.items()]
+
+
 def known_world(name: str, world: str) -> str:
     """One line: what a bundle's model does not know, where its card says so; the demo's does."""
     return f"[{name}: {world}]" if world else ""

@@ -273,6 +273,15 @@ class Coverage:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class PartDevice:
+    """Where a part runs ("tensorrt", "cuda", "cpu") and why (a sentence)."""
+
+    part: str
+    device: str
+    reason: str
+
+
 T = TypeVar("T")
 
 

@@ -175,13 +175,20 @@ def _encode_frames(
         features.append(encoders.vision_features(frames[start : start + TOWER_FRAMES]))
         seconds.encode_s += time.perf_counter() - started
         yield Progress("vision", min(start + TOWER_FRAMES, len(frames)), len(frames))
-    # A connector that takes frames in pairs would drop an odd one in silence: show it twice.
-    odd = -len(rows) % encoders.config.vision.min_frames
-    rows = np.concatenate([rows, rows[-1:].repeat(odd)])
+    rows = connector_rows(rows, encoders.config.vision)
     started = time.perf_counter()
     visual_tokens = encoders.project(np.concatenate(features)[rows])
     seconds.encode_s += time.perf_counter() - started
     return visual_tokens
+
+
+def connector_rows(rows: NDArray[np.int64], vision: VisionConfig) -> NDArray[np.int64]:
+    """The frames that the connector gets, by which different one each is.
+
+    A connector that takes frames in pairs would drop an odd one in silence: it is shown twice.
+    """
+    odd = -len(rows) % vision.min_frames
+    return np.concatenate([rows, rows[-1:].repeat(odd)])
 
 
 def repeated_rows(frames: Array) -> NDArray[np.int64]:

@@ -91,10 +91,15 @@ class EncodingStore:
             self._remember(found)
         return found
 
-    def put(self, encoding: Encoding) -> None:
-        """Keeps an encoding; a disk that is full or read-only is no error."""
+    def put(self, encoding: Encoding, on_disk: bool = True) -> None:
+        """Keeps an encoding; a disk that is full or read-only is no error.
+
+        Args:
+            encoding: what to keep.
+            on_disk: False for what must leave no trace, such as what a camera saw.
+        """
         self._remember(encoding)
-        if self._folder is not None:
+        if self._folder is not None and on_disk:
             # Only a convenience: without the file the clip is encoded again next time.
             with suppress(OSError):
                 _write(self._folder, encoding)

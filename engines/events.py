@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from engines.config import Coverage
+from engines.config import Coverage, PartDevice
 from engines.generate import FinishReason
 
 Stage = Literal["load", "media", "vision", "audio", "prefill"]
@@ -66,8 +66,9 @@ class Result:
         usage: tokens in and out.
         timing: seconds.
         coverage: what of the clip the model really got.
-        device: where it ran.
+        device: where it ran: the device that was chosen if any part ran there.
         bundle: the bundle's id, SHA-256 of its manifest.
+        devices: where each part really ran, and why.
     """
 
     answer: str
@@ -78,6 +79,7 @@ class Result:
     coverage: Coverage
     device: str
     bundle: str
+    devices: tuple[PartDevice, ...] = ()
 
 
 Event = Progress | TextPiece | Result

@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import media
-from engines.backends.onnxruntime import DecoderSession
 from engines.bundle import Bundle, cache_dir
 from engines.config import BundleConfig, ClipOptions, Coverage
 from engines.devices import resolve
 from engines.encode import EncodeSeconds, encode_steps, plan_clip
+from engines.encoder_plan import plan_encoders
 from engines.encodings import Encoding, EncodingStore, encoding_key
 from engines.errors import BundleError, PromptError
 from engines.events import Event, Progress, Result, TextPiece, Timing, Usage
+from engines.fallback import AnyDecoder
 from engines.generate import (
     FinishReason,
     PrefillStep,
@@ -32,6 +33,9 @@ from engines.generate import (
     reusable,
 )
 from engines.kv_cache import KvCache, media_keys
+from engines.live import KeptFeatures, changes, check_live, frame_features, live_steps
+from engines.live_clip import LiveClip
+from engines.machine_memory import memory_here
 from engines.messages import (
     Conversation,
     Message,
@@ -40,6 +44,7 @@ from engines.messages import (
     clip_options,
     parse_messages,
 )
+from engines.prepacked import prepacked_store
 from engines.prompt import prompt_ids, render_prompt
 from engines.sampling import GenerateOptions, Sampler, make_sampler, resolve_sampling
 from engines.sessions import Sessions
@@ -68,11 +73,13 @@ class VideoLlama2(Stages):
         exact: bool = False,
         threads: int | None = None,
         keep_encodings: bool = True,
+        prepacked_gb: int | None = None,
     ) -> None:
         """See `engines.load`."""
         self.device = resolve(device)
-        super().__init__(bundle, Sessions(bundle, self.device.name, threads))
-        self._decoder_graph = _decoder_graph(bundle.config, exact)
+        prepacked = prepacked_store(prepacked_gb)
+        super().__init__(bundle, Sessions(bundle, self.device, threads, prepacked))
+        self.decoder_graph = _decoder_graph(bundle.config, exact)
         self._tokenizer = Tokenizer(bundle.path / "tokenizer.json")
         if self._tokenizer.size > bundle.config.decoder.vocab_size:
             raise BundleError(
@@ -80,7 +87,8 @@ class VideoLlama2(Stages):
                 " export the bundle again."
             )
         self._store = EncodingStore(cache_dir() / "encodings" if keep_encodings else None)
-        self._decoding: tuple[DecoderSession, KvCache] | None = None
+        self._kept = KeptFeatures()
+        self._decoding: tuple[AnyDecoder, KvCache] | None = None
 
     def next_logits(self, inputs_embeds: Array) -> Array:
         """Embeddings (1, L, H) → logits (vocab,) float32 after the last; stateless."""
@@ -102,17 +110,40 @@ class VideoLlama2(Stages):
         conversation = parse_messages(messages)
         return self._prompt_ids(conversation, self._modal(conversation))
 
-    def encode(self, options: ClipOptions) -> Encoding:
+    def encode(self, options: ClipOptions, live: LiveClip | None = None) -> Encoding:
         """Prepares and encodes a clip, or fetches what an earlier call made of it.
 
         Raises:
             MediaError: the clip cannot be read or lacks what was asked for.
         """
         self.sessions.resume()
-        return drain(self._encode(options, EncodeSeconds()))
+        return drain(self._encode(options, EncodeSeconds(), live))
+
+    def look(self, clip: LiveClip, pad: bool = False) -> Generator[Progress, None, Array]:
+        """Sees how much each frame of a live recording differs from the one before it.
+
+        Only frames not seen before cost anything, and a question about them costs that less.
+
+        Returns:
+            (T - 1,) float64 between 0 and 2; see `engines.live.changes`.
+
+        Raises:
+            MediaError: there is nothing in the recording, or it cannot be read.
+        """
+        self.sessions.resume()
+        check_live(clip)
+        yield from self.open_encoders(picture=bool(clip.frames), sound=False)
+        return changes((yield from frame_features(self, clip, pad, EncodeSeconds(), self._kept)))
+
+    def remember(self, encoding: Encoding) -> None:
+        """Takes what another model of the same bundle made of a clip: no encoder need be opened."""
+        self._store.put(encoding)
 
     def generate(
-        self, messages: Sequence[Message], options: GenerateOptions | None = None
+        self,
+        messages: Sequence[Message],
+        options: GenerateOptions | None = None,
+        live: LiveClip | None = None,
     ) -> Generator[Event, None, None]:
         """Answers the last question of a conversation.
 
@@ -120,6 +151,7 @@ class VideoLlama2(Stages):
             messages: see `messages.parse_messages`; a clip part may carry every field of
                 `ClipOptions` beside its path (see `clip_message`).
             options: how to answer.
+            live: stands for the conversation's clip, whose path is then only a name.
 
         Yields:
             Progress, then a TextPiece per token, at last the Result. Ceasing to iterate cancels.
@@ -138,7 +170,7 @@ class VideoLlama2(Stages):
         seconds = EncodeSeconds()
         encoding = None
         if conversation.clip is not None:
-            encoding = yield from self._encode(clip_options(conversation.clip), seconds)
+            encoding = yield from self._encode(clip_options(conversation.clip), seconds, live)
         elif conversation.modal is not None:
             raise PromptError(
                 f"The question begins with <{conversation.modal}> but names no clip; give the clip"
@@ -146,7 +178,9 @@ class VideoLlama2(Stages):
             )
         prompt = self._token_prompt(conversation, encoding)
         limit = self._new_token_limit(len(prompt.keys), options.max_new_tokens)
-        yield from self.sessions.opening(self._decoder_graph)
+        if live is None:  # A recording goes on: its next frames want the encoders at once.
+            self._make_room(len(prompt.keys) + limit)
+        yield from self.sessions.opening(self.decoder_graph)
         prefill_started = time.perf_counter()
         eos = () if options.ignore_eos else self.config.decoder.eos_token_ids
         written = yield from self._write(prompt, sampler, eos, limit)
@@ -163,12 +197,19 @@ class VideoLlama2(Stages):
                 decode_tokens_per_s=written.tokens_per_s,
             ),
             coverage=encoding.coverage if encoding else Coverage(),
-            device=self.device.name,
+            device=self.sessions.device_used(),
             bundle=self.bundle.id,
+            devices=self.sessions.devices(),
         )
 
-    def begin(self, clip: ClipOptions) -> Generator[Progress, None, Encoding]:
+    def begin(
+        self, clip: ClipOptions, live: LiveClip | None = None
+    ) -> Generator[Progress, None, Encoding]:
         """Encodes a clip and reads it into the cache, while the user still writes the question.
+
+        Args:
+            clip: what is to be taken of it.
+            live: stands for the clip, whose path is then only a name.
 
         Returns:
             What the encoders made of it.
@@ -178,13 +219,15 @@ class VideoLlama2(Stages):
             PromptError: the clip is too long for the model.
         """
         self.sessions.resume()
-        encoding = yield from self._encode(clip, EncodeSeconds())
+        encoding = yield from self._encode(clip, EncodeSeconds(), live)
         conversation = parse_messages([clip_message(clip, "")])
         prompt = self._token_prompt(conversation, encoding)
         # What stands behind the clip depends on the question.
         known = int(np.flatnonzero(prompt.keys < 0)[-1]) + 1
         check_length(known, 1, self.config.decoder.max_position_embeddings)
-        yield from self.sessions.opening(self._decoder_graph)
+        if live is None:
+            self._make_room(known)
+        yield from self.sessions.opening(self.decoder_graph)
         decoder, cache = self._open_decoder()
         cache.reserve(known)
         start = TokenPrompt(prompt.inputs_embeds[:known], prompt.keys[:known])
@@ -224,7 +267,7 @@ class VideoLlama2(Stages):
     def open_graphs(self) -> Iterator[Progress]:
         """Opens every graph that a question may need, unless it is open."""
         yield from self.open_encoders(picture=True, sound=self.config.audio is not None)
-        yield from self.sessions.opening(self._decoder_graph)
+        yield from self.sessions.opening(self.decoder_graph)
 
     def stop(self) -> None:
         """Ends the work of another thread in this model at once, which then raises Cancelled."""
@@ -235,6 +278,7 @@ class VideoLlama2(Stages):
         if self._decoding is not None:
             self._decoding[1].trim(0)
         self._store.clear_memory()
+        self._kept.clear()
 
     def _write(
         self, prompt: TokenPrompt, sampler: Sampler, eos: tuple[int, ...], limit: int
@@ -269,19 +313,32 @@ class VideoLlama2(Stages):
         return _Written("".join(pieces), tuple(ids), finish, first_at, speed)
 
     def _encode(
-        self, options: ClipOptions, seconds: EncodeSeconds
+        self, options: ClipOptions, seconds: EncodeSeconds, live: LiveClip | None = None
     ) -> Generator[Progress, None, Encoding]:
         started = time.perf_counter()
-        key = encoding_key(media.clip_hash(options.path), options, self.bundle)
+        content = media.clip_hash(options.path) if live is None else live.digest
+        key = encoding_key(content, options, self.bundle)
         found = self._store.get(key)
         seconds.media_s += time.perf_counter() - started
         if found is not None:
             self.counters.encodings_reused += 1
             return found
-        encoding = yield from encode_steps(self, options, key, seconds)
+        if live is None:
+            encoding = yield from encode_steps(self, options, key, seconds)
+        else:
+            encoding = yield from live_steps(self, live, options, key, seconds, self._kept)
         self.counters.clips_encoded += 1
-        self._store.put(encoding)
+        # What a camera saw leaves no trace on the disk unless the user keeps it.
+        self._store.put(encoding, on_disk=live is None)
         return encoding
+
+    def _make_room(self, positions: int) -> None:
+        """Closes encoders by plan, before the decoder works on so many positions."""
+        opened = self.sessions.on_cpu()
+        free = memory_here().available_bytes
+        exact = self.decoder_graph == "decoder_exact"
+        for graph in plan_encoders(self.config, opened, positions, free, exact).close:
+            self.sessions.close(graph)
 
     def _token_prompt(self, conversation: Conversation, encoding: Encoding | None) -> TokenPrompt:
         ids = self._prompt_ids(conversation, encoding.modal if encoding else None)
@@ -315,19 +372,20 @@ class VideoLlama2(Stages):
         declared: Modal = part["type"]
         return "audio" if options.sound == "only" else declared
 
-    def _open_decoder(self) -> tuple[DecoderSession, KvCache]:
+    def _open_decoder(self) -> tuple[AnyDecoder, KvCache]:
         if self._decoding is None:
-            decoder = DecoderSession(self.sessions.get(self._decoder_graph))
+            decoder = self.sessions.decoder(self.decoder_graph)
             self._decoding = decoder, self._new_cache(decoder)
         return self._decoding
 
-    def _new_cache(self, decoder: DecoderSession) -> KvCache:
+    def _new_cache(self, decoder: AnyDecoder) -> KvCache:
         return KvCache(
             decoder.layers,
             decoder.kv_heads,
             decoder.head_dim,
             decoder.cache_dtype,
             limit=self.config.decoder.max_position_embeddings,
+            grow=decoder.grow,
         )
 
 

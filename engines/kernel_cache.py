@@ -1,0 +1,49 @@
+"""What TensorRT compiled for this GPU when an engine first ran, kept so that it is compiled once.
+
+Files of the user's own cache folder, safe to delete, bounded. The key holds everything that the
+kernels depend on, so that after a change of driver or library they are made anew; TensorRT itself
+refuses what does not fit as well.
+"""
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+
+from engines.bundle import cache_dir, write_whole
+
+# Beyond this, what was used longest ago goes.
+MAX_BYTES = 2 << 30
+
+
+def kernel_file(gpu: str, driver: str, version: str, engine_sha256: str) -> Path:
+    """Where the kernels of one engine lie, on one GPU with one driver and TensorRT."""
+    key = "\n".join((gpu, driver, version, engine_sha256))
+    return cache_dir() / "kernels" / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.kernels"
+
+
+def read_kernels(path: Path) -> bytes | None:
+    """The file's content; None where there is none that can be read."""
+    with suppress(OSError):
+        content = path.read_bytes()
+        path.touch()
+        return content or None
+    return None
+
+
+def write_kernels(path: Path, content: bytes) -> None:
+    """Keeps the content, if the disk takes it: without it, the next start compiles again."""
+    with suppress(OSError):
+        write_whole(path, content)
+        _prune(path.parent, MAX_BYTES)
+
+
+def _prune(folder: Path, limit: int) -> None:
+    aged = sorted(
+        ((file.stat().st_mtime_ns, file.stat().st_size, file) for file in folder.glob("*.kernels")),
+        reverse=True,
+    )
+    kept = 0
+    for _, size, file in aged:
+        kept += size
+        if kept > limit:
+            file.unlink()

@@ -1,0 +1,147 @@
+"""What each part of a bundle takes in memory, on the CPU and on a GPU.
+
+Sizes of files and the cache's geometry are known exactly, and so is what a compiled engine takes,
+from its entry in the list. What ONNX Runtime makes of the weights and takes while it works is
+estimated, by what was measured with graphs of the published size on a CPU (ONNX Runtime 1.31; tests
+hold the sums, not the measurements).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engines.config import BundleConfig
+from engines.encode import TOWER_FRAMES
+from engines.engine_files import EngineFile
+from engines.generate import PREFILL_CHUNK
+
+# A clip, its sound and a long talk about them.
+USUAL_CONTEXT = 8192
+# The library's own copy of the weights, per byte of their file; the file itself is let go then.
+# Measured: float32 1.0, float16 2.0 to 2.3 and once 2.9 (float32 on a CPU), int4 1.09 in groups of
+# 128 to 1.24 in groups of 32, .89 where activations stay in 32 bit. Mapped, not private,
+# where `engines.prepacked` holds a copy.
+PACKED = {"fp32": 1.0, "fp16": 2.3, "int4": 1.25}
+PACKED_EXACT = 0.9
+# Float32 numbers of a working space per token and channel, fitted to measurements: CLIP-L at 336
+# pixels takes 117 MB for two frames, the STC connector at width 4096 takes 63 MB a frame.
+TOWER_COPIES, CONNECTOR_COPIES = 14, 7
+HEAD_WIDTH = 64
+# BEATs' attention scores: 12 heads, four copies; a window of 1496 tokens takes 390 to 440 MB.
+AUDIO_SCORES = 12 * 4
+# A layer's working space while the prompt is read: per position and channel.
+DECODER_COPIES = 24
+
+
+@dataclass(frozen=True)
+class PartMemory:
+    """Bytes of one graph.
+
+    Attributes:
+        part: its name in the manifest.
+        file_bytes: the graph and its weights as they lie on the disk.
+        packed_bytes: what the CPU's library makes of the weights, in memory of its own.
+        gpu_bytes: its weights on a GPU.
+        working_bytes: what it takes while it works; on a GPU as much, unless an engine says less.
+        gpu_working_bytes: likewise, on a GPU.
+    """
+
+    part: str
+    file_bytes: int
+    packed_bytes: int
+    gpu_bytes: int
+    working_bytes: int
+    gpu_working_bytes: int
+
+
+def part_memory(
+    config: BundleConfig,
+    context: int | None = None,
+    exact: bool = False,
+    engines: Mapping[str, EngineFile] | None = None,
+) -> tuple[PartMemory, ...]:
+    """What the graphs of a bundle take, in the order in which they are used.
+
+    Args:
+        config: its manifest.
+        context: tokens of the conversation, clip and answers included; None: a usual one.
+        exact: int4 layers with 32-bit activations.
+        engines: the compiled ones, by graph.
+    """
+    working = {"vision_tower": _tower_bytes(config), "projector": _connector_bytes(config)}
+    if config.audio is not None:
+        working["audio"] = config.audio.tokens_per_window**2 * AUDIO_SCORES * 4
+    working["decoder"] = _decoder_bytes(config, usual_context(config, context))
+    engines = engines or {}
+    return tuple(
+        _part(config, part, size, exact and part == "decoder", engines.get(part))
+        for part, size in working.items()
+    )
+
+
+def usual_context(config: BundleConfig, context: int | None) -> int:
+    """The tokens to reckon with: those asked for, or usual ones, as far as the model goes."""
+    wanted = USUAL_CONTEXT if context is None else max(1, context)
+    return min(config.decoder.max_position_embeddings, wanted)
+
+
+def cache_bytes(config: BundleConfig, tokens: int, width: int | None = None) -> int:
+    """Bytes of the keys and values of so many tokens; `width` of a number, None as on the CPU."""
+    decoder = config.decoder
+    declared = config.graphs["decoder"].inputs.get("past_key_values.0.key")
+    if width is None:
+        width = 2 if declared is not None and declared[0] == "float16" else 4
+    # Narrow heads are padded in the graph, so its own width counts.
+    padded = declared[1][-1] if declared is not None else None
+    head = max(decoder.head_dim, padded if isinstance(padded, int) else 0)
+    return 2 * decoder.num_hidden_layers * decoder.num_key_value_heads * head * width * tokens
+
+
+def file_bytes(config: BundleConfig, name: str) -> int:
+    """Size of a file of the bundle; 0 if it has none of that name."""
+    return config.files[name].size if name in config.files else 0
+
+
+def graph_bytes(config: BundleConfig, graph: str) -> int:
+    """Sizes of a graph's file and its weights."""
+    # decoder.exact.onnx and decoder.onnx share decoder.data.
+    stem = config.graphs[graph].file.split(".")[0]
+    return file_bytes(config, config.graphs[graph].file) + file_bytes(config, f"{stem}.data")
+
+
+def _part(
+    config: BundleConfig, part: str, working: int, exact: bool, engine: EngineFile | None
+) -> PartMemory:
+    size, scheme = graph_bytes(config, part), config.quantisation.scheme
+    if part != "decoder" and scheme == "int4":
+        scheme = "fp16"  # Only the decoder is rounded to 4 bits.
+    share = PACKED_EXACT if exact and scheme == "int4" else PACKED[scheme]
+    return PartMemory(
+        part,
+        size,
+        packed_bytes=round(size * share),
+        gpu_bytes=size if engine is None else engine.weights_bytes,
+        working_bytes=working,
+        gpu_working_bytes=working if engine is None else engine.activation_bytes,
+    )
+
+
+def _tower_bytes(config: BundleConfig) -> int:
+    vision = config.vision
+    tokens, heads = vision.tokens_per_frame, max(1, vision.hidden_size // HEAD_WIDTH)
+    numbers = TOWER_FRAMES * tokens * (TOWER_COPIES * vision.hidden_size + heads * tokens)
+    # Two copies of the frames: as they came, and as the tower takes them.
+    frames = 2 * vision.num_frames * 3 * vision.image_size**2
+    return 4 * (numbers + frames)
+
+
+def _connector_bytes(config: BundleConfig) -> int:
+    vision = config.vision
+    grid = vision.num_frames * vision.tokens_per_frame
+    return 4 * CONNECTOR_COPIES * grid * config.decoder.hidden_size
+
+
+def _decoder_bytes(config: BundleConfig, tokens: int) -> int:
+    decoder = config.decoder
+    scores = decoder.num_attention_heads * PREFILL_CHUNK * tokens
+    layer = DECODER_COPIES * PREFILL_CHUNK * decoder.hidden_size
+    return 4 * (scores + layer + decoder.vocab_size)

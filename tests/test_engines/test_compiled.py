@@ -1,0 +1,411 @@
+"""A whole bundle whose graphs are compiled, on the stand-in for the GPU."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import engines
+from engines import devices, engine_files
+from engines.backends.tensorrt_engine import compiler
+from engines.bundle import open_bundle
+from engines.config import ClipOptions
+from engines.engine_files import EngineSet, graph_hash, write_engines
+from engines.engine_trust import Outcome, recall, record, records_path
+from engines.events import Result
+from engines.messages import clip_message
+from engines.model import VideoLlama2
+from engines.sampling import GenerateOptions
+from tests import gpu_stand_in
+from tests.compiled import entry_of, write_standard_decoder
+from tests.gpu_stand_in import FakeIExecutionContext, StandIn
+
+GRAPHS = ("vision_tower", "projector", "audio", "decoder")
+CAPACITY = 448
+ASK = [clip_message(ClipOptions(Path("film.mp4")), "What is it?")]
+FOLLOWED = [*ASK, {"role": "assistant", "content": "a"}, {"role": "user", "content": "b"}]
+LONG = [clip_message(ClipOptions(Path("film.mp4")), "What is it? " * 36)]
+
+
+@pytest.fixture(autouse=True)
+def user_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "user-data"
+    monkeypatch.setattr(engine_files, "user_data_path", lambda *_, **__: folder)
+    return folder
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch, fake_media: Any) -> StandIn:
+    monkeypatch.setattr(devices.shutil, "which", lambda _: None)
+    return gpu_stand_in.install(monkeypatch)
+
+
+@pytest.fixture
+def folder(
+    own_bundle: tuple[Path, dict[str, Any]],
+    seal_bundle: Callable[[Path, dict[str, Any]], None],
+    stand_in: StandIn,
+) -> Path:
+    """The tiny bundle with a self-test and four engines."""
+    path, manifest = own_bundle
+    model = engines.load(path, device="cpu", threads=1, keep_encodings=False)
+    rng = np.random.default_rng(0)
+    pixels = rng.standard_normal((4, 3, 8, 8)).astype(np.float32)
+    fbank = rng.standard_normal((1, 8, 128)).astype(np.float32)
+    visual = model.encode_video(pixels)
+    ids = np.array([1, 9, -201, 8, 7])
+    embeds = [model.embed(ids[:2]), visual, model.embed(ids[3:])]
+    np.savez(
+        path / "selftest.npz",
+        pixel_values=pixels,
+        visual_tokens=visual,
+        fbank=fbank,
+        audio_tokens=model.encode_audio(fbank),
+        input_ids=ids,
+        logits=model.next_logits(np.concatenate(embeds)[None]),
+    )
+    limits = {"visual_tokens": 1e-3, "audio_tokens": 1e-3, "logits": 1e-3}
+    manifest["selftest"]["tolerances"] = limits
+    seal_bundle(path, manifest)
+    write(path, stand_in)
+    return path
+
+
+def write(path: Path, stand_in: StandIn, salt: bytes = b"", **models: Path) -> None:
+    """Writes engines for a bundle; `models` are the graphs that they really compute."""
+    bundle = open_bundle(path)
+    beside = path.parent / "graphs"
+    beside.mkdir(exist_ok=True)
+    standard = write_standard_decoder(path / "decoder.onnx", beside / "decoder.onnx", CAPACITY)
+    arch = path / "engines" / "sm89"
+    arch.mkdir(parents=True, exist_ok=True)
+    entries = {}
+    for graph in GRAPHS:
+        declared = standard if graph == "decoder" else path / f"{graph}.onnx"
+        plan = b"an engine of " + graph.encode() + salt
+        stand_in.models[plan] = models.get(graph, declared)
+        (arch / f"{graph}.engine").write_bytes(plan)
+        entries[graph] = dataclasses.replace(
+            entry_of(declared, positions=(CAPACITY, CAPACITY)),
+            size=len(plan),
+            sha256=hashlib.sha256(plan).hexdigest(),
+            graph_file=bundle.config.graphs[graph].file,
+            graph_sha256=graph_hash(bundle, graph),
+        )
+    write_engines(bundle, EngineSet(1, compiler(), "sm89", bundle.id, entries))
+
+
+def load(path: Path, device: str = "tensorrt") -> VideoLlama2:
+    return engines.load(path, device=device, threads=1, keep_encodings=False)
+
+
+def ask(model: VideoLlama2, messages: Any = ASK, tokens: int = 12) -> Result:
+    options = GenerateOptions(max_new_tokens=tokens, ignore_eos=True)
+    *_, result = model.generate(messages, options)
+    assert isinstance(result, Result)
+    return result
+
+
+def places(result: Result) -> dict[str, str]:
+    return {part.part: part.device for part in result.devices}
+
+
+def reason(result: Result, part: str) -> str:
+    found = next(p.reason for p in result.devices if p.part == part)
+    assert found.endswith(".")
+    assert "\n" not in found
+    return found
+
+
+@pytest.fixture
+def wanted(folder: Path) -> tuple[int, ...]:
+    """The answer without a GPU."""
+    return ask(load(folder, "cpu")).token_ids
+
+
+@pytest.mark.parametrize("device", ["auto", "tensorrt"])
+def test_engines_answer_as_the_graphs_do(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, device: str
+) -> None:
+    model = load(folder, device)
+    result = ask(model)
+    assert result.token_ids == wanted
+    assert places(result) == dict.fromkeys(GRAPHS, "tensorrt")
+    assert reason(result, "decoder") == (
+        "A compiled engine runs it on the NVIDIA GeForce RTX 4060 (sm89)."
+    )
+    assert result.device == "tensorrt"
+    again = ask(
+        model, [*ASK, {"role": "assistant", "content": "a"}, {"role": "user", "content": "b"}]
+    )
+    assert model.counters.positions_reused > 20
+    assert places(again) == places(result)
+
+
+def test_an_engine_is_tested_once_a_machine(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(load(folder))
+    first = len(stand_in.executions)
+    records = json.loads(records_path().read_text())
+    assert [state for state, _ in records.values()] == ["passed"] * 4
+    stand_in.executions.clear()
+    ask(load(folder))
+    second = len(stand_in.executions)
+    assert second < first
+    # Another driver, another test.
+    monkeypatch.setattr("engines.sessions.driver_version", lambda: "591.44")
+    stand_in.executions.clear()
+    ask(load(folder))
+    assert len(stand_in.executions) == first
+
+
+@pytest.fixture
+def wrong_decoder(tiny_bundle: Path, folder: Path, tmp_path: Path) -> Path:
+    """A decoder of the same form that computes something else."""
+    import onnx
+    from onnx import numpy_helper
+
+    path = write_standard_decoder(folder / "decoder.onnx", tmp_path / "wrong.onnx", CAPACITY)
+    graph = onnx.load(path)
+    for tensor in graph.graph.initializer:
+        if tensor.name == "lm_head":
+            other = numpy_helper.to_array(tensor)[:, ::-1].copy()
+            tensor.CopyFrom(numpy_helper.from_array(other, "lm_head"))
+    onnx.save(graph, path)
+    return path
+
+
+def test_an_engine_that_fails_the_test_is_set_aside_and_its_graph_answers(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, wrong_decoder: Path
+) -> None:
+    write(folder, stand_in, decoder=wrong_decoder)
+    result = ask(load(folder))
+    assert result.token_ids == wanted
+    assert places(result) == {**dict.fromkeys(GRAPHS, "tensorrt"), "decoder": "cpu"}
+    assert "failed the self-test (next_logits differs by" in reason(result, "decoder")
+    stand_in.executions.clear()
+    result = ask(load(folder))
+    assert not any("write_indices" in shapes for shapes in stand_in.executions)
+    assert result.token_ids == wanted
+    assert "so it was set aside" in reason(result, "decoder")
+    assert (folder / "engines" / "sm89" / "decoder.engine").is_file()
+    # Built anew, it is another file and is tested.
+    write(folder, stand_in, salt=b"2")
+    assert places(ask(load(folder)))["decoder"] == "tensorrt"
+
+
+def test_an_engine_that_ended_the_program_is_not_tried_again(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn
+) -> None:
+    ask(load(folder))
+    for key in json.loads(records_path().read_text()):
+        record(key, Outcome("begun", "next_logits"))
+    result = ask(load(folder))
+    assert result.token_ids == wanted
+    assert set(places(result).values()) == {"cpu"}
+    assert "ended the program in the self-test" in reason(result, "audio")
+
+
+def test_a_test_that_the_user_ends_says_nothing_about_the_engine(
+    folder: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeIExecutionContext, "_compute", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ask(load(folder))
+    assert json.loads(records_path().read_text()) == {}
+
+
+def spoil_engine(folder: Path, user_data: Path) -> str:
+    path = folder / "engines" / "sm89" / "decoder.engine"
+    path.write_bytes(b"x" * path.stat().st_size)
+    return "has been changed since it was built"
+
+
+def spoil_list(folder: Path, user_data: Path) -> str:
+    path = folder / "engines" / "sm89" / "engines.json"
+    path.write_text(path.read_text().replace('"fp32"', '"fp16"'))
+    return "was changed or comes from another computer"
+
+
+def spoil_key(folder: Path, user_data: Path) -> str:
+    (user_data / "engines.key").unlink()
+    return "The key that vouches for"
+
+
+def spoil_place(folder: Path, user_data: Path) -> str:
+    shutil.rmtree(folder / "engines")
+    return "has no engines for sm89"
+
+
+@pytest.mark.parametrize("spoil", [spoil_engine, spoil_list, spoil_key, spoil_place])
+def test_what_cannot_be_trusted_is_not_run_and_the_graph_answers(
+    folder: Path,
+    wanted: tuple[int, ...],
+    stand_in: StandIn,
+    user_data: Path,
+    spoil: Callable[[Path, Path], str],
+) -> None:
+    sentence = spoil(folder, user_data)
+    result = ask(load(folder))
+    assert result.token_ids == wanted
+    assert places(result)["decoder"] == "cpu"
+    assert sentence in reason(result, "decoder")
+    assert result.device == max(places(result).values())  # "tensorrt" if any part runs there.
+
+
+def test_a_changed_engine_says_nothing_about_the_one_tested_with_it(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn
+) -> None:
+    path = folder / "engines" / "sm89" / "projector.engine"
+    whole = path.read_bytes()
+    path.write_bytes(b"x" * len(whole))
+    result = ask(load(folder))
+    assert result.token_ids == wanted
+    assert places(result) == {**dict.fromkeys(GRAPHS, "tensorrt"), "projector": "cpu"}
+    assert "has been changed since it was built" in reason(result, "projector")
+    path.write_bytes(whole)
+    assert places(ask(load(folder))) == dict.fromkeys(GRAPHS, "tensorrt")
+
+
+def test_engines_of_another_version_are_not_run(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = dataclasses.replace(compiler(), version="0.9")
+    monkeypatch.setattr("engines.compiled.compiler", lambda: other)
+    result = ask(load(folder))
+    assert result.token_ids == wanted
+    assert "cannot be run by TensorRT for RTX 0.9" in reason(result, "decoder")
+
+
+@pytest.mark.parametrize("at", [0, 1, 5, 10])
+def test_a_gpu_that_fails_in_the_middle_of_an_answer_costs_nothing_but_time(
+    folder: Path,
+    wanted: tuple[int, ...],
+    stand_in: StandIn,
+    at: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = load(folder)
+    ask(model)  # Outcome and opened.
+    model.forget()
+    steps = iter(range(1000))
+    real = FakeIExecutionContext.execute_async_v3
+
+    def failing(self: Any, stream_handle: int) -> bool:
+        decodes = self._shapes.get("inputs_embeds", (1, 0))[1] == 1
+        if decodes and next(steps) >= at:
+            raise RuntimeError("OutOfMemory: no")
+        return real(self, stream_handle)
+
+    monkeypatch.setattr(FakeIExecutionContext, "execute_async_v3", failing)
+    result = ask(model)
+    assert result.token_ids == wanted
+    assert places(result) == {**dict.fromkeys(GRAPHS, "tensorrt"), "decoder": "cpu"}
+    assert "The GPU's memory does not hold decoder.engine" in reason(result, "decoder")
+    assert ask(model, FOLLOWED).token_ids == ask(load(folder, "cpu"), FOLLOWED).token_ids
+
+
+def test_a_cache_beside_the_conversation_s_does_not_disturb_it(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, cpu = load(folder), load(folder, "cpu")
+    ask(model)
+    held = len(stand_in.live)
+    embeds = model.embed(np.arange(5, 45))[None]
+    logits = model.next_logits(embeds)
+    np.testing.assert_allclose(logits, cpu.next_logits(embeds), atol=1e-4)
+    assert len(stand_in.live) == held  # Its cache went when it did.
+    # Now the GPU fails: the conversation is read again from what was kept of it, not of the other.
+    monkeypatch.setattr(FakeIExecutionContext, "execute_async_v3", lambda *_: False)
+    assert ask(model, FOLLOWED).token_ids == ask(cpu, FOLLOWED).token_ids
+    np.testing.assert_array_equal(model.next_logits(embeds), cpu.next_logits(embeds))
+
+
+def test_an_encoder_that_fails_hands_over_to_its_graph(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(folder)
+    ask(model)
+    model.forget()
+    real = FakeIExecutionContext.execute_async_v3
+
+    def failing(self: Any, stream_handle: int) -> bool:
+        return "fbank" not in self._shapes and real(self, stream_handle)
+
+    monkeypatch.setattr(FakeIExecutionContext, "execute_async_v3", failing)
+    result = ask(model)
+    assert result.token_ids == wanted
+    assert places(result) == {**dict.fromkeys(GRAPHS, "tensorrt"), "audio": "cpu"}
+    assert "TensorRT failed with audio.engine" in reason(result, "audio")
+
+
+def test_a_longer_prompt_than_the_engine_was_built_for(folder: Path, stand_in: StandIn) -> None:
+    result = ask(load(folder), LONG, tokens=2)
+    assert result.usage.prompt_tokens > CAPACITY
+    assert result.token_ids == ask(load(folder, "cpu"), LONG, tokens=2).token_ids
+    assert "was built for 448" in reason(result, "decoder")
+
+
+@pytest.mark.parametrize(
+    ("free", "encoders", "sentence"),
+    [(1, "cpu", "too small for any part"), (1000, "tensorrt", "The decoder does not fit")],
+)
+def test_what_has_no_room_on_the_gpu_runs_on_the_cpu(
+    folder: Path,
+    wanted: tuple[int, ...],
+    stand_in: StandIn,
+    free: int,
+    encoders: str,
+    sentence: str,
+) -> None:
+    stand_in.free_bytes = free
+    result = ask(load(folder))
+    assert result.token_ids == wanted
+    assert places(result) == {**dict.fromkeys(GRAPHS, encoders), "decoder": "cpu"}
+    assert sentence in reason(result, "decoder")
+
+
+def test_encoders_take_turns_where_the_gpu_is_tight(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engines.placement import Placement, Row
+
+    rows = [Row(part, "gpu", 1, 1, kept=False) for part in GRAPHS[:3]]
+    plan = Placement((*rows, Row("decoder", "gpu", 1, 1)), CAPACITY, 0, 0, True, "Tight.")
+    monkeypatch.setattr("engines.compiled.CompiledGraphs._place", lambda _: plan)
+    model = load(folder)
+    result = ask(model)
+    assert result.token_ids == wanted
+    assert places(result) == dict.fromkeys(GRAPHS, "tensorrt")
+    assert model.sessions.compiled is not None
+    assert sorted(model.sessions.compiled._open) == ["audio", "decoder"]  # The last, and it.
+
+
+def test_a_model_gives_the_gpu_back(folder: Path, stand_in: StandIn) -> None:
+    model = load(folder)
+    ask(model)
+    assert stand_in.live
+    assert model.sessions.compiled is not None
+    model.sessions.compiled.close()
+    assert (stand_in.live, stand_in.contexts) == ({}, 0)
+
+
+def test_records_that_are_no_records_are_ignored(tmp_path: Path) -> None:
+    records_path().parent.mkdir(parents=True)
+    for text in ("", "[]", '{"k": 1}', '{"k": ["maybe", ""]}', "{" * 5000):
+        records_path().write_text(text)
+        assert recall("k") is None
+    record("k", Outcome("passed", "well"))
+    assert recall("k") == Outcome("passed", "well")
+    assert recall("other") is None
