@@ -15,9 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app import CHILD_ARGUMENT
 from app.background import still_working
-from engines.command import INTERRUPTED, run_command
+from app.live_options import add_live
+from engines import child_process
+from engines.command import DONE, INTERRUPTED, run_command
 from engines.version import VERSION
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ examples:
   vl2 ask holiday.mp4 "What happens in the video?"
   vl2 ask holiday.mp4 "What do you hear?" --sound only --range 1:05 1:20
   vl2 chat holiday.mp4
+  vl2 live --camera 0
   vl2 doctor
 
 Everything runs on this computer. Without --bundle the bundled demo model answers; it knows only
@@ -75,10 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal may not know every character
     # Pillow warns of oddities in a picture that it reads all the same.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    if (sys.argv[1:] if arguments is None else list(arguments)) == [CHILD_ARGUMENT]:
-        from app.engine_process import main as serve
-
-        serve()
+    serve_if_child(sys.argv[1:] if arguments is None else list(arguments))
     parser = build_parser()
     parsed = parser.parse_args(arguments)
     run: Callable[[Arguments], None] = parsed.run
@@ -87,6 +86,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def serve_if_child(arguments: list[str]) -> None:
+    """Be one of our own children; a frozen program starts them as itself (`child_process`)."""
+    if arguments == [child_process.argument("app.engine_process")]:
+        from app.engine_process import main as serve
+
+        serve()
+    if arguments == [child_process.argument("engines.media_child")]:
+        from engines.media_child import main as read_clips
+
+        read_clips()
+        sys.exit(DONE)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -139,6 +151,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_answer_options(chat)
     chat.set_defaults(run=run_chat)
 
+    live = add_live(add)
+    _add_model_options(live)
+    _add_answer_options(live)
+    live.set_defaults(run=run_live)
+
     score = add("eval", help="answer a file of questions and score them", epilog=_EVAL)
     score.add_argument("questions", metavar="QUESTIONS.jsonl", type=Path)
     _add_model_options(score)
@@ -150,10 +167,32 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = add(
         "doctor",
         help="say what this machine has and what will run where",
-        epilog="examples:\n  vl2 doctor\n  vl2 doctor --json",
+        epilog="examples:\n  vl2 doctor\n  vl2 doctor MODEL.vl2 --context 4096",
+    )
+    doctor.add_argument(
+        "bundle",
+        metavar="BUNDLE",
+        type=Path,
+        nargs="?",
+        help="say also what this bundle's parts need, where each runs and why",
+    )
+    doctor.add_argument(
+        "--context", metavar="N", type=positive, help="tokens of a conversation (default: 8192)"
+    )
+    doctor.add_argument(
+        "--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto", help=_DEVICE_HELP
     )
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(run=run_doctor)
+
+    check = add(
+        "selftest",
+        help="hold every graph against the reference and measure it; a report to paste",
+        epilog="examples:\n  vl2 selftest\n  vl2 selftest --device tensorrt --bundle MODEL.vl2",
+    )
+    _add_model_options(check)
+    check.add_argument("--json", action="store_true", help="print one JSON object")
+    check.set_defaults(run=run_selftest)
 
     bench = add(
         "bench",
@@ -183,6 +222,7 @@ _IN_A_RECEIPT = (
     *("question", "threads", "exact", "frames", "range", "sound", "audio_window", "pad"),
     *("max_new_tokens", "temperature", "top_p", "top_k", "seed"),
 )
+_DEVICE_HELP = "where to compute (default: %(default)s)"
 _CLIP_HELP = "video, picture, animated GIF, sound file or folder of frames"
 
 
@@ -211,7 +251,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         "--device",
         choices=("auto", "cpu", "cuda", "tensorrt"),
         default="auto",
-        help="where to compute (default: %(default)s)",
+        help=_DEVICE_HELP,
     )
     group.add_argument("--threads", metavar="N", type=int, help="default: one per physical core")
     group.add_argument(
@@ -297,7 +337,7 @@ def run_ask(parsed: Arguments) -> None:
         replay,
         write_receipt,
     )
-    from app.terminal import coverage_line, known_world, say, show, statistics
+    from app.terminal import coverage_line, device_lines, known_world, say, show, statistics
     from engines.messages import clip_message
 
     before = read_receipt(parsed.replay) if parsed.replay is not None else None
@@ -315,6 +355,7 @@ def run_ask(parsed: Arguments) -> None:
     for line in (
         known_world(answer.name, answer.world),
         coverage_line(answer.result),
+        *device_lines(answer.result),
         statistics(answer.result),
     ):
         if line:
@@ -341,6 +382,13 @@ def run_chat(parsed: Arguments) -> None:
     talk(_load(parsed), clip_options(parsed), generate_options(parsed))
 
 
+def run_live(parsed: Arguments) -> None:
+    """`vl2 live`."""
+    from app.live import run_live as live
+
+    live(parsed, _spec(parsed), clip_options(parsed), generate_options(parsed))
+
+
 def run_eval(parsed: Arguments) -> None:
     """`vl2 eval`."""
     from app.score import score
@@ -354,7 +402,14 @@ def run_doctor(parsed: Arguments) -> None:
     """`vl2 doctor`."""
     from app.doctor import report
 
-    report(parsed.json)
+    report(parsed.json, parsed.bundle, parsed.context, parsed.device)
+
+
+def run_selftest(parsed: Arguments) -> None:
+    """`vl2 selftest`."""
+    from app.selftest import selftest
+
+    selftest(parsed.bundle, parsed.device, parsed.exact, parsed.threads, parsed.json)
 
 
 def run_bench(parsed: Arguments) -> None:
@@ -377,7 +432,7 @@ def run_bench(parsed: Arguments) -> None:
         record = bench_process(_spec(parsed), clip, parsed.runs, tell)
     else:
         load = partial(_load, parsed, keep_encodings=False)
-        record = bench(load, clip, runs=parsed.runs, tell=tell)
+        record = bench(load, clip, runs=parsed.runs, threads=parsed.threads, tell=tell)
     show(json.dumps(record))
 
 

@@ -5,6 +5,9 @@ from contextlib import AbstractContextManager, closing
 from queue import Empty, SimpleQueue
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.inference import (
     Ask,
     Died,
@@ -15,6 +18,8 @@ from app.inference import (
     Job,
     Load,
     Loaded,
+    Look,
+    Looked,
     Piece,
     Progress,
     Reply,
@@ -25,6 +30,7 @@ from engines import events
 from engines.config import from_json
 from engines.errors import Cancelled, EngineError
 from engines.events import Event, TextPiece
+from engines.live_clip import LiveClip
 
 # On Windows a wait without end does not hear Ctrl+C.
 _POLL_S = 0.1
@@ -92,9 +98,11 @@ class EngineClient(AbstractContextManager["EngineClient"]):
             if not ended:
                 self._process.stop(number)
 
-    def generate(self, question: Question) -> Generator[Event, None, None]:
+    def generate(
+        self, question: Question, live: LiveClip | None = None
+    ) -> Generator[Event, None, None]:
         """What `VideoLlama2.generate` yields; afterwards `receipt` is the answer's."""
-        with closing(self.run(Ask(question.messages, question.options))) as replies:
+        with closing(self.run(Ask(question.messages, question.options, live))) as replies:
             for reply in replies:
                 match reply:
                     case Progress(stage=stage, done=done, total=total):
@@ -104,6 +112,14 @@ class EngineClient(AbstractContextManager["EngineClient"]):
                     case Finished(result={"receipt": receipt, **result}):
                         self.receipt = receipt
                         yield from_json(events.Result, result, "answer")
+
+    def look(self, live: LiveClip, pad: bool = False) -> NDArray[np.float64]:
+        """What `VideoLlama2.look` returns."""
+        with closing(self.run(Look(live, pad))) as replies:
+            for reply in replies:
+                if isinstance(reply, Looked):
+                    return np.array(reply.changes)
+        raise EngineError("The model's process said nothing of the pictures; ask again.")
 
     def _next(self) -> Reply:
         while True:

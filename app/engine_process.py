@@ -18,7 +18,6 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
-from app import wire
 from app.inference import (
     Ask,
     EngineSpec,
@@ -27,6 +26,8 @@ from app.inference import (
     Job,
     Load,
     Loaded,
+    Look,
+    Looked,
     Open,
     Opened,
     Piece,
@@ -38,8 +39,10 @@ from app.inference import (
     pack_reply,
     unpack_job,
 )
+from engines import media_process, wire
+from engines.child_process import take_pipes
 from engines.command import is_unforeseen, sentence_of
-from engines.config import ClipOptions, Mismatch, to_json
+from engines.config import Mismatch, to_json
 from engines.errors import BundleError, Cancelled, Vl2Error
 
 if TYPE_CHECKING:
@@ -178,14 +181,15 @@ class Engine:
         """Take orders until there are no more; then the process ends, whatever it does."""
         try:
             while (packet := wire.read(source)) is not None:
-                self._order(packet.head)
+                self._order(packet)
         except wire.WireError as error:
             print(f"vl2: The engine process was sent what is no job ({error}).", file=sys.stderr)
             sys.stderr.flush()
             os._exit(GARBAGE)
         os._exit(0)
 
-    def _order(self, head: dict[str, Any]) -> None:
+    def _order(self, packet: wire.Packet) -> None:
+        head = packet.head
         number = head.get("stop", head.get("job"))
         if type(number) is not int:
             raise wire.WireError("a packet names no job")
@@ -194,7 +198,7 @@ class Engine:
             self.previews.stop(number)
             return
         try:
-            _, job = unpack_job(head)
+            _, job = unpack_job(head, packet.arrays)
         except Mismatch as error:
             self._outbox.send(Failed(number, f"This cannot be asked of the model: {error}."))
             return
@@ -204,8 +208,10 @@ class Engine:
         match job:
             case Load(spec=spec):
                 return self._load(number, spec)
-            case Open(clip=clip):
-                return self._open(number, clip)
+            case Open():
+                return self._open(number, job)
+            case Look():
+                return self._look(number, job)
             case Ask():
                 return self._ask(number, job)
         raise TypeError(f"no such job: {job!r}")
@@ -219,6 +225,7 @@ class Engine:
             self.jobs.check()
 
         yield Progress(number, "load", 0, 1)
+        media_process.warm()  # The first clip need not wait for its reader, either.
         bundle = (spec.bundle or demo_bundle()).absolute()
         model = engines.load(
             bundle,
@@ -226,6 +233,7 @@ class Engine:
             spec.exact,
             spec.threads,
             keep_encodings=spec.keep_encodings,
+            prepacked_gb=spec.prepacked_gb,
             tell=tell,
         )
         self._model, self._spec = model, spec
@@ -236,11 +244,12 @@ class Engine:
         gc.collect()
         return Loaded(number, _describe(model, spec))
 
-    def _open(self, number: int, clip: ClipOptions) -> Steps:
+    def _open(self, number: int, job: Open) -> Steps:
         from engines import media
 
         model = self._loaded()
-        encoding = yield from _progress(number, model.begin(clip))
+        clip, live = job.clip, job.live
+        encoding = yield from _progress(number, model.begin(clip, live))
         visual, audio = encoding.visual_tokens, encoding.audio_tokens
         return Opened(
             number,
@@ -248,9 +257,13 @@ class Engine:
             encoding.coverage,
             0 if visual is None else len(visual),
             0 if audio is None else len(audio),
-            media.probe(clip.path).duration_s,
-            media.clip_hash(clip.path),
+            media.probe(clip.path).duration_s if live is None else live.duration_s,
+            media.clip_hash(clip.path) if live is None else live.digest,
         )
+
+    def _look(self, number: int, job: Look) -> Steps:
+        changes = yield from _progress(number, self._loaded().look(job.live, job.pad))
+        return Looked(number, tuple(float(change) for change in changes))
 
     def _ask(self, number: int, job: Ask) -> Steps:
         from app.receipt import Question, answer_json, conversation_clip, make_receipt
@@ -259,8 +272,11 @@ class Engine:
         model = self._loaded()
         question = Question(self._spec, list(job.messages), job.options)
         clip = conversation_clip(question.messages)
-        sha256 = None if clip is None else clip_hash(clip.path)
-        result = yield from _pieces(number, model.generate(question.messages, question.options))
+        sha256 = None
+        if clip is not None:
+            sha256 = clip_hash(clip.path) if job.live is None else job.live.digest
+        answering = model.generate(question.messages, question.options, job.live)
+        result = yield from _pieces(number, answering)
         receipt = make_receipt(model.bundle, question, sha256, result)
         return Finished(number, {**answer_json(result), "receipt": answer_json(receipt)})
 
@@ -343,20 +359,6 @@ def _describe(model: "VideoLlama2", spec: EngineSpec) -> dict[str, Any]:
         "generation": to_json(config.generation),
         "engines": dict.fromkeys(config.graphs, runs),
     }
-
-
-def take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The pipes that stdin and stdout are, for this program alone.
-
-    Afterwards descriptor 0 is empty and 1 is stderr: whatever a library reads or prints, from
-    Python or from native code, it does not touch the packets.
-    """
-    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return source, sink
 
 
 def main() -> NoReturn:

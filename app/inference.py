@@ -2,31 +2,34 @@
 
 `EngineProcess` is one child (`app.engine_process`) that holds the model. Jobs run in it one after
 another, in the order in which they were submitted; a `Preview` runs beside them. Only plain data
-cross (see `app.wire`); no Qt here.
+cross (see `engines.wire`); no Qt here.
 """
 
-import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal
 
 from numpy.typing import NDArray
 
-from app import CHILD_ARGUMENT, wire
+from app.live_wire import pack_live, unpack_live
+from engines import child_process, wire
 from engines.config import ClipOptions, Coverage, Mismatch, from_json, to_json
 from engines.events import Stage
+from engines.live_clip import LiveClip
 from engines.messages import Message, Modal
 from engines.preview import PEAK_BINS, THUMBNAIL_PX
 from engines.preview import Preview as ClipPreview
 from engines.sampling import GenerateOptions
+
+# The module that is run.
+CHILD = "app.engine_process"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class EngineSpec:
     exact: bool = False
     threads: int | None = None
     keep_encodings: bool = True
+    prepacked_gb: int | None = None
 
 
 # Jobs.
@@ -52,9 +56,13 @@ class Load:
 
 @dataclass(frozen=True)
 class Open:
-    """Encodes a clip and reads it into the model's cache: Progress, then Opened."""
+    """Encodes a clip and reads it into the model's cache: Progress, then Opened.
+
+    `live` stands for the clip, whose path is then only a name.
+    """
 
     clip: ClipOptions
+    live: LiveClip | None = None
 
 
 @dataclass(frozen=True)
@@ -70,16 +78,30 @@ class Preview:
 class Ask:
     """Answers the last question of a conversation: Progress and Piece, then Finished.
 
-    `messages` are those of `engines.messages.parse_messages`.
+    `messages` are those of `engines.messages.parse_messages`; `live` stands for their clip, whose
+    path is then only a name.
     """
 
     messages: Sequence[Message]
     options: GenerateOptions = field(default_factory=GenerateOptions)
+    live: LiveClip | None = None
 
 
-Job = Load | Open | Preview | Ask
+@dataclass(frozen=True)
+class Look:
+    """Tells how much each frame of a live recording differs from the one before it: Looked.
 
-# Replies; every job ends with exactly one of Loaded, Opened, Previewed, Finished, Stopped, Failed.
+    The frames are through the vision tower then: a question about them costs that less.
+    """
+
+    live: LiveClip
+    pad: bool = False
+
+
+Job = Load | Open | Preview | Ask | Look
+
+# Replies; every job ends with exactly one of Loaded, Opened, Previewed, Finished, Looked, Stopped,
+# Failed.
 
 
 @dataclass(frozen=True)
@@ -156,6 +178,14 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Looked:
+    """How much each frame differs from the one before it; see `engines.live.changes`."""
+
+    job: int
+    changes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Stopped:
     """A job was stopped, or taken back before it began."""
 
@@ -177,38 +207,66 @@ class Died:
     sentence: str
 
 
-Reply = Loaded | Progress | Opened | Previewed | Piece | Finished | Stopped | Failed | Died
+Reply = Loaded | Progress | Opened | Previewed | Piece | Finished | Looked | Stopped | Failed | Died
 
 # How long a process that says no more may take to end by itself.
 LAST_BREATH_S = 1.0
 _FREE_MEMORY = "close other programs or use a smaller bundle if it happens again"
 _PREVIEW_ARRAYS = ("thumbnails", "peaks")
 _REPLIES: Mapping[str, type[Reply]] = {
-    kind.__name__: kind for kind in (Loaded, Progress, Opened, Piece, Finished, Stopped, Failed)
+    kind.__name__: kind
+    for kind in (Loaded, Progress, Opened, Piece, Finished, Looked, Stopped, Failed)
 }
 
 
-def pack_job(number: int, job: Job) -> dict[str, Any]:
-    """A job as the head of a packet."""
-    return {"job": number, "kind": type(job).__name__, "fields": to_json(job)}
+def pack_job(number: int, job: Job) -> tuple[dict[str, Any], tuple[NDArray[Any], ...]]:
+    """A job as the head and the arrays of a packet."""
+    head: dict[str, Any] = {"job": number, "kind": type(job).__name__}
+    match job:
+        case Look(live=live, pad=pad):
+            facts, arrays = pack_live(live)
+            return {**head, "fields": {"pad": pad}, "live": facts}, arrays
+        case Open(live=LiveClip() as live) | Ask(live=LiveClip() as live):
+            facts, arrays = pack_live(live)
+            return {**head, "fields": _fields(replace(job, live=None)), "live": facts}, arrays
+    return {**head, "fields": _fields(job)}, ()
 
 
-def unpack_job(head: Mapping[str, Any]) -> tuple[int, Job]:
-    """Number and job of a head that `pack_job` made; Mismatch for any other."""
+def _fields(job: Job) -> dict[str, Any]:
+    return {name: value for name, value in to_json(job).items() if name != "live"}
+
+
+def unpack_job(head: Mapping[str, Any], arrays: Sequence[NDArray[Any]] = ()) -> tuple[int, Job]:
+    """Number and job of a packet that `pack_job` made; Mismatch for any other."""
     number, kind, fields = head.get("job"), head.get("kind"), head.get("fields")
     if type(number) is not int or not isinstance(fields, dict):
         raise Mismatch("the head is no job's")
+    if "live" in head:
+        return number, _unpack_live_job(kind, fields, unpack_live(head["live"], arrays))
+    return number, _unpack_plain_job(kind, fields)
+
+
+def _unpack_live_job(kind: object, fields: dict[str, Any], live: LiveClip) -> Job:
+    if kind == "Look" and fields.keys() == {"pad"} and isinstance(fields["pad"], bool):
+        return Look(live, fields["pad"])
+    job = _unpack_plain_job(kind, fields)
+    if isinstance(job, Open | Ask):
+        return replace(job, live=live)
+    raise Mismatch(f"there is no live job {kind!r} like this")
+
+
+def _unpack_plain_job(kind: object, fields: dict[str, Any]) -> Job:
     match kind:
         case "Load":
-            return number, from_json(Load, fields, "load")
-        case "Open":
-            return number, from_json(Open, fields, "open")
+            return from_json(Load, fields, "load")
+        case "Open" if fields.keys() == {"clip"}:
+            return Open(from_json(ClipOptions, fields["clip"], "open.clip"))
         case "Preview":
-            return number, from_json(Preview, fields, "preview")
+            return from_json(Preview, fields, "preview")
         case "Ask" if isinstance(fields.get("messages"), list):
             # The messages are checked where they are read, as those of any other caller.
             options = from_json(GenerateOptions, fields.get("options"), "ask.options")
-            return number, Ask(fields["messages"], options)
+            return Ask(fields["messages"], options)
     raise Mismatch(f"there is no job {kind!r} like this")
 
 
@@ -309,7 +367,7 @@ class EngineProcess:
 
     def _serve(self) -> None:
         try:
-            process = self._process = _start()
+            process = self._process = child_process.start(CHILD)
         except OSError as error:
             self._tell(Died(f"The model's process cannot be started ({error}); {_FREE_MEMORY}."))
             return
@@ -317,13 +375,13 @@ class EngineProcess:
         writer.start()
         garbage: Exception | None = None
         try:
-            self._receive(_pipe(process.stdout))
+            self._receive(child_process.pipe(process.stdout))
         except (wire.WireError, Mismatch, MemoryError) as error:
             garbage = error
         sentence = _obituary(process, garbage)
         self._outbox.put(None)
         writer.join()
-        _pipe(process.stdout).close()
+        child_process.pipe(process.stdout).close()
         self._tell(Died(sentence))
 
     def _receive(self, stream: BinaryIO) -> None:
@@ -333,7 +391,7 @@ class EngineProcess:
 
     def _send(self, process: subprocess.Popen[bytes]) -> None:
         """Carries jobs into the pipe: whoever submits them never waits for the child."""
-        stream = _pipe(process.stdin)
+        stream = child_process.pipe(process.stdin)
         with suppress(OSError):  # The child is gone: the other thread hears of it too, and tells.
             while (order := self._outbox.get()) is not None:
                 self._write(stream, *order)
@@ -342,7 +400,7 @@ class EngineProcess:
 
     def _write(self, stream: BinaryIO, number: int, job: Job | None) -> None:
         try:
-            packet = wire.to_bytes({"stop": number} if job is None else pack_job(number, job))
+            packet = wire.to_bytes(*(({"stop": number},) if job is None else pack_job(number, job)))
         except (ValueError, TypeError, RecursionError) as error:  # too large, or no plain data
             self._tell(Failed(number, f"The model cannot be asked this ({error}); ask for less."))
             return
@@ -355,39 +413,6 @@ class EngineProcess:
                 return
             self._over = isinstance(reply, Died)
             self._on_message(reply)
-
-
-def child_command() -> list[str]:
-    """The command line that starts an engine process."""
-    if getattr(sys, "frozen", False):
-        return [sys.executable, CHILD_ARGUMENT]
-    # Not from the working folder, which may hold anything: only this very package.
-    return [sys.executable, "-P", "-m", "app.engine_process"]
-
-
-def _start() -> subprocess.Popen[bytes]:
-    flags = 0
-    if sys.platform == "win32":
-        flags = subprocess.CREATE_NO_WINDOW
-    root = str(Path(__file__).parents[1])
-    paths = [root, os.environ.get("PYTHONPATH", "")]
-    return subprocess.Popen(
-        child_command(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        # A program with a window may have none.
-        stderr=subprocess.DEVNULL if sys.__stderr__ is None else None,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        creationflags=flags,
-        # Ctrl+C on a terminal is this process's to hear: it closes the child.
-        start_new_session=sys.platform != "win32",
-    )
-
-
-def _pipe(stream: IO[bytes] | None) -> BinaryIO:
-    if stream is None:
-        raise AssertionError("the process was started without pipes")
-    return cast(BinaryIO, stream)
 
 
 def _obituary(process: subprocess.Popen[bytes], garbage: Exception | None) -> str:

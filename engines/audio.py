@@ -8,9 +8,12 @@ log of a filter bank shows the difference.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from math import ceil
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +29,16 @@ from engines.timeline import check_range
 SHORTEST_TAIL_S = 0.25
 
 Span = tuple[float, float]
+
+
+class ReadSound(Protocol):
+    """Reads spans of a sound; see `engines.media.read_sound`."""
+
+    def __call__(
+        self, spans_s: Sequence[Span], *, rate: int | None, first_channel: bool = False
+    ) -> list[media.Sound]:
+        """Float32 samples of each span."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,18 @@ def prepare_audio(options: ClipOptions, audio: AudioConfig) -> PreparedAudio:
     info = media.sound_info(options.path)
     if info is None:
         return _without_sound(options, audio)
+    return prepare_sound(options, audio, info, partial(media.read_sound, options.path))
+
+
+def prepare_sound(
+    options: ClipOptions, audio: AudioConfig, info: media.SoundInfo, read: ReadSound
+) -> PreparedAudio:
+    """`prepare_audio` for sound wherever it lies: where that is, and what reads it.
+
+    Raises:
+        MediaError: the range is no part of the clip, or sound alone was asked for and there is
+            none.
+    """
     notes = info.notes
     start_s, end_s = info.start_s, info.end_s
     if options.audio_window == "reference":
@@ -66,11 +91,11 @@ def prepare_audio(options: ClipOptions, audio: AudioConfig) -> PreparedAudio:
         if end_s <= start_s:
             return _silent(options, audio, (*notes, "There is no sound inside the range."))
     if options.audio_window == "cover":
-        prepared = _cover(options, audio, info, (start_s, end_s))
+        prepared = _cover(audio, info, read, (start_s, end_s))
     elif info.with_pictures:
-        prepared = _snippets(options, audio, (start_s, end_s))
+        prepared = _snippets(audio, read, (start_s, end_s))
     else:
-        prepared = _crop(options, audio, info, (start_s, end_s))
+        prepared = _crop(options, audio, info, read, (start_s, end_s))
     if not prepared.spans_s:
         return _silent(options, audio, (*notes, "The sound track could not be decoded."))
     return PreparedAudio(prepared.fbanks, prepared.spans_s, notes + prepared.notes)
@@ -121,11 +146,11 @@ def window_features(
 
 
 def _cover(
-    options: ClipOptions, audio: AudioConfig, info: media.SoundInfo, stretch_s: Span
+    audio: AudioConfig, info: media.SoundInfo, read: ReadSound, stretch_s: Span
 ) -> PreparedAudio:
     windows = sound_windows(*stretch_s, audio.window_s, audio.max_windows)
     rate = audio.sample_rate if info.with_pictures else None
-    sounds = media.read_sound(options.path, windows, rate=rate)
+    sounds = read(windows, rate=rate)
     heard = [sound for sound in sounds if sound.end_s > sound.start_s]
     fbanks = [window_features(s.samples, s.sample_rate, audio) for s in heard]
     notes: tuple[str, ...] = ()
@@ -138,7 +163,7 @@ def _cover(
     return PreparedAudio(fbanks, tuple((s.start_s, s.end_s) for s in heard), notes)
 
 
-def _snippets(options: ClipOptions, audio: AudioConfig, stretch_s: Span) -> PreparedAudio:
+def _snippets(audio: AudioConfig, read: ReadSound, stretch_s: Span) -> PreparedAudio:
     """Upstream's way with a film: snippets from all over it, glued together in one window."""
     rate = audio.sample_rate
     first = round(stretch_s[0] * rate)
@@ -147,7 +172,7 @@ def _snippets(options: ClipOptions, audio: AudioConfig, stretch_s: Span) -> Prep
     starts = snippet_starts(Fraction(count, rate), snippet_s, audio.clips_per_video)
     cuts = [(int(s * rate), min(int((s + snippet_s) * rate), count)) for s in starts]
     spans = [((first + low) / rate, (first + high) / rate) for low, high in cuts]
-    sounds = media.read_sound(options.path, spans, rate=rate)
+    sounds = read(spans, rate=rate)
     heard = dict.fromkeys((s.start_s, s.end_s) for s in sounds if s.end_s > s.start_s)
     glued = np.concatenate([sound.samples for sound in sounds])
     note = (
@@ -158,7 +183,11 @@ def _snippets(options: ClipOptions, audio: AudioConfig, stretch_s: Span) -> Prep
 
 
 def _crop(
-    options: ClipOptions, audio: AudioConfig, info: media.SoundInfo, stretch_s: Span
+    options: ClipOptions,
+    audio: AudioConfig,
+    info: media.SoundInfo,
+    read: ReadSound,
+    stretch_s: Span,
 ) -> PreparedAudio:
     """Upstream's way with a sound file: the left channel, a random window of a long one."""
     start_s, end_s = stretch_s
@@ -168,7 +197,7 @@ def _crop(
         start_s += random.Random(options.seed).randint(0, spare) / info.sample_rate
         end_s = start_s + audio.window_s
         notes = (f"Only {audio.window_s:g} s of the sound, chosen at random, are heard.",)
-    [sound] = media.read_sound(options.path, [(start_s, end_s)], rate=None, first_channel=True)
+    [sound] = read([(start_s, end_s)], rate=None, first_channel=True)
     spans = ((sound.start_s, sound.end_s),) if sound.end_s > sound.start_s else ()
     return PreparedAudio([window_features(sound.samples, sound.sample_rate, audio)], spans, notes)
 

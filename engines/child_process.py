@@ -11,9 +11,14 @@ from typing import IO, BinaryIO, cast
 def command(module: str) -> list[str]:
     """The command line that runs a module of ours; a frozen program knows it as an argument."""
     if getattr(sys, "frozen", False):
-        return [sys.executable, f"--{module}"]
+        return [sys.executable, argument(module)]
     # Not from the working folder, which may hold anything: only this very package.
     return [sys.executable, "-P", "-m", module]
+
+
+def argument(module: str) -> str:
+    """What tells a frozen program, which has no `python -m`, to be a module of ours."""
+    return f"--{module}"
 
 
 def start(module: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -26,6 +31,9 @@ def start(module: str, variables: Mapping[str, str] | None = None) -> subprocess
     Raises:
         OSError: the system can start no further process.
     """
+    flags = 0
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NO_WINDOW
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     return subprocess.Popen(
@@ -35,7 +43,7 @@ def start(module: str, variables: Mapping[str, str] | None = None) -> subprocess
         # A program with a window may have none.
         stderr=subprocess.DEVNULL if sys.__stderr__ is None else None,
         env={**environment, **(variables or {})},
-        creationflags=subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0,
+        creationflags=flags,
         # Ctrl+C on a terminal is this process's to hear: it closes the child.
         start_new_session=sys.platform != "win32",
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import MediaError
-from engines.media import Frame, MediaInfo, SoundInfo
+from engines.media import Frame, MediaInfo, Sound, SoundInfo
 from engines.media_file import file_stamp, is_folder, shown
 from engines.packet_index import PacketIndex, PictureTrack, read_index
 from engines.pictures import (
@@ -25,7 +25,7 @@ from engines.pictures import (
     read_animation,
     read_picture,
 )
-from engines.sound_reader import Sound, read_spans
+from engines.sound_reader import read_spans
 from engines.timeline import Timeline, constant_rate
 from engines.video_reader import decode_frames
 

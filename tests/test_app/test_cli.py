@@ -10,6 +10,7 @@ import sys
 from fractions import Fraction
 from io import StringIO
 from pathlib import Path
+from unittest.mock import Mock
 
 import av
 import numpy as np
@@ -17,7 +18,10 @@ import pytest
 from PIL import Image
 
 from app.cli import main, seconds
+from app.terminal import device_lines
 from assets import demo_bundle, demo_clips
+from engines.config import PartDevice
+from engines.errors import DeviceError
 
 ROOT = Path(__file__).parents[2]
 MEDIA = ROOT / "tests" / "data" / "media"
@@ -103,7 +107,9 @@ def test_json_holds_every_promised_field(capfd: pytest.CaptureFixture[str]) -> N
         "coverage",
         "device",
         "bundle",
+        "devices",
     }
+    assert [part["device"] for part in result["devices"]] == ["cpu"] * 4
     assert set(result["usage"]) == {
         "prompt_tokens",
         "visual_tokens",
@@ -286,6 +292,85 @@ def test_doctor_speaks_of_this_machine(capfd: pytest.CaptureFixture[str]) -> Non
     assert "whole" in out
     assert main(["doctor", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["device"] == "cpu"
+
+
+def test_doctor_says_what_a_bundle_s_parts_need_and_where_they_run(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["doctor", str(demo_bundle()), "--context", "1000", "--device", "cpu"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    parts = ["vision_tower", "projector", "audio", "decoder", "cache"]
+    found = {line.split()[0]: line for line in lines if line.startswith(tuple(parts))}
+    assert list(found) == parts
+    assert all(line.split()[1] == "cpu" for line in found.values())
+    assert "2.6 MB" in found["cache"]  # 2 x 5 layers x 2 heads x 32 x 4 bytes x 1,000 tokens.
+    assert lines[-1].startswith("Everything runs on the CPU. Conversations of 1,000 tokens;")
+    assert main(["doctor", str(demo_bundle()), "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert [part["device"] for part in report["devices"]] == ["cpu"] * 4
+    assert report["placement"]["context"] == 4096
+    assert report["placement"]["fits"] is True
+
+
+def test_doctor_of_what_is_no_bundle(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", str(tmp_path / "none.vl2")]) == 1
+    assert capfd.readouterr().err.startswith("vl2: There is no bundle at")
+
+
+def test_selftest_reports_parity_speed_and_share(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.roofline.read_bytes_per_s", lambda threads: 1e10)
+    monkeypatch.setattr("app.selftest.READ_TOKENS", 16)
+    monkeypatch.setattr("app.selftest.WRITTEN_TOKENS", 4)
+    assert main(["selftest", "--device", "cpu"]) == 0
+    out = capfd.readouterr().out
+    assert [line.split()[0] for line in out.splitlines() if line.endswith("passed")] == [
+        "encode_video",
+        "encode_audio",
+        "next_logits",
+    ]
+    assert "decode " in out
+    assert "memory 10.0 GB/s" in out
+    assert main(["selftest", "--exact", "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert report["problems"] == []
+    assert report["rows"][-1]["tolerance"] == 1e-3
+    assert report["roof"]["share"] > 0
+
+
+def test_a_selftest_that_is_not_passed_says_so(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.roofline.read_bytes_per_s", lambda threads: 1e10)
+    monkeypatch.setattr("app.selftest.READ_TOKENS", 16)
+    monkeypatch.setattr("engines.selftest.Stored.limit", lambda *_: 1e-12)
+    assert main(["selftest", "--device", "cpu"]) == 1
+    captured = capfd.readouterr()
+    assert captured.out.count("FAILED") == 3
+    assert "was not passed; paste the report above into an issue." in captured.err
+
+
+def test_selftest_on_a_gpu_that_is_not_here(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> None:
+        raise DeviceError("There is no NVIDIA GPU here; use --device cpu.")
+
+    monkeypatch.setattr("engines.devices.engine_gpu", none)
+    assert main(["selftest", "--device", "tensorrt"]) == 1
+    assert capfd.readouterr().err == "vl2: There is no NVIDIA GPU here; use --device cpu.\n"
+
+
+def test_an_answer_says_why_a_part_ran_elsewhere() -> None:
+    devices = (
+        PartDevice("vision_tower", "tensorrt", "An engine."),
+        PartDevice("audio", "cpu", "No engine."),
+        PartDevice("decoder", "cpu", "No engine."),
+    )
+    result = Mock(device="tensorrt", devices=devices)
+    assert device_lines(result) == ["[audio, decoder on cpu: No engine.]"]
+    assert device_lines(Mock(device="cpu", devices=devices[1:])) == []
 
 
 def test_seconds_are_read_as_people_write_them() -> None:

@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import pytest
 
-from app import wire
-from app.inference import Failed, Load, child_command, pack_job, unpack_reply
+from app.inference import Failed, Load, pack_job, unpack_reply
+from engines import child_process, wire
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 @contextmanager
 def child(*command: str) -> Iterator[tuple["subprocess.Popen[bytes]", BinaryIO, BinaryIO]]:
     with subprocess.Popen(
-        command or child_command(),
+        command or child_process.command("app.engine_process"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -40,7 +40,7 @@ def test_it_greets_and_ends_with_its_input() -> None:
 
 def test_the_program_itself_can_be_the_child() -> None:
     # As a frozen program starts it, which has no `python -m app.engine_process`.
-    with child(sys.executable, "-m", "app", "--run-engine-process") as (process, jobs, replies):
+    with child(sys.executable, "-m", "app", "--app.engine_process") as (process, jobs, replies):
         assert replies.readline() == wire.GREETING
         jobs.close()
         assert process.wait() == 0
@@ -92,4 +92,4 @@ def test_it_is_not_misled_by_the_folder_it_runs_in(tmp_path: Path) -> None:
 
 
 def test_a_load_needs_nothing_said() -> None:
-    assert pack_job(1, Load())["fields"]["spec"]["bundle"] is None
+    assert pack_job(1, Load())[0]["fields"]["spec"]["bundle"] is None

@@ -34,11 +34,12 @@ from app.inference import (
     unpack_job,
     unpack_reply,
 )
-from app.wire import Packet
 from assets import demo_bundle
+from engines import child_process
 from engines.config import ClipOptions
 from engines.messages import Message, clip_message
 from engines.sampling import GenerateOptions
+from engines.wire import Packet
 from tests.engine import CLIP, Engine, ends, is_running, open_files
 
 DESCRIBE = "Describe what you see and hear."
@@ -313,7 +314,8 @@ def test_garbage_on_the_pipe_is_one_sentence(monkeypatch: pytest.MonkeyPatch) ->
         ),
     }
     for part, program in programs.items():
-        monkeypatch.setattr(inference, "child_command", lambda p=program: [sys.executable, "-c", p])
+        command = [sys.executable, "-c", program]
+        monkeypatch.setattr(child_process, "command", lambda _, given=command: given)
         with Engine() as engine:
             reply = engine.run(Load())
             assert isinstance(reply, Died)
@@ -324,7 +326,7 @@ def test_garbage_on_the_pipe_is_one_sentence(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_program_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "child_command", lambda: ["/no/such/program"])
+    monkeypatch.setattr(child_process, "command", lambda _: ["/no/such/program"])
     with Engine() as engine:
         reply = engine.run(Load())
     assert isinstance(reply, Died)
@@ -389,11 +391,11 @@ def test_jobs_cross_as_they_are() -> None:
         Ask([{"role": "user", "content": "Why?"}], GenerateOptions(temperature=0.5, seed=1)),
     )
     for number, job in enumerate(jobs):
-        assert unpack_job(pack_job(number, job)) == (number, job)
+        assert unpack_job(*pack_job(number, job)) == (number, job)
     for head in ({}, {"job": 1, "kind": "Frobnicate", "fields": {}}, {"job": 1, "kind": "Open"}):
         with pytest.raises(Mismatch):
             unpack_job(head)
-    broken = pack_job(1, jobs[1])
+    broken, _ = pack_job(1, jobs[1])
     broken["fields"]["clip"]["sound"] = "loud"
     with pytest.raises(Mismatch, match="sound"):
         unpack_job(broken)

@@ -351,5 +351,5 @@ def test_reference_crop_is_seeded() -> None:
 
 
 def test_a_stretch_shorter_than_the_resamplers_filter_gives_nothing() -> None:
-    samples = sound_reader._resample_s16(np.zeros((1, 10), np.int16), "mono", 44100, 16000)
+    samples = sound_reader.resample_s16(np.zeros((1, 10), np.int16), "mono", 44100, 16000)
     assert (samples.dtype, len(samples)) == (np.float32, 0)

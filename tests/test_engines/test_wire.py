@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import wire
+from engines import wire
 
 
 def written(*packets: bytes) -> io.BytesIO:
@@ -75,7 +75,7 @@ def test_a_line_without_an_end_is_refused_in_time(monkeypatch: pytest.MonkeyPatc
 
 def test_other_arrays_are_not_sent() -> None:
     with pytest.raises(wire.WireError):
-        wire.to_bytes({}, [np.zeros(2, np.float64)])
+        wire.to_bytes({}, [np.zeros(2, np.complex64)])
 
 
 def test_noise_before_the_greeting_is_passed_over() -> None:
