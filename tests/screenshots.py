@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -249,6 +250,68 @@ def palette(out: Path) -> Scene:
     return scene
 
 
+def live(out: Path) -> Scene:
+    """A camera over loopback and a sound server of its own show and play the demo clip."""
+    # The other scenes need nothing of tests/, whose folder must not be seen in a picture.
+    sys.path.append(str(ROOT))
+    from assets import demo_clips
+    from tests.live_devices import PictureServer, SoundServer, feed, jpegs, open_player, samples
+
+    clip, every_s = demo_clips() / "bounce.mp4", 4.0
+    with tempfile.TemporaryDirectory() as folder:
+        sounds = SoundServer(Path(folder))
+        sounds.start()
+        os.environ.update({k: v for k, v in sounds.environment.items() if k != "HOME"})
+        film, over = jpegs(clip), threading.Event()
+        with PictureServer(film[0], port=8554) as camera:
+            begin_s = time.monotonic()
+            camera.play(film, begin_s, every_s=every_s)
+            player = open_player()
+            feeding = threading.Thread(target=feed, args=[player, samples(clip), begin_s, over])
+            feeding.start()
+            try:
+                scene = show_live(out, camera.url, begin_s, every_s)
+            finally:
+                over.set()
+                feeding.join()
+                player.kill()
+                player.wait()
+                sounds.kill()
+    return scene
+
+
+def show_live(out: Path, camera: str, begin_s: float, every_s: float) -> Scene:
+    from app.capture.recorder import Span
+
+    scene = Scene(out)
+    window, page = scene.window, scene.window.views.live
+    window.views.notices.clear()
+    window.commands.live_page.trigger()
+    scene.until(page.start_action.isEnabled)
+    page.devices.camera.setEditText(camera)
+    page.start_button.click()
+    scene.until(lambda: window.live.recording.on)
+    scene.rest(20.0)
+    # The clip as it was last shown whole.
+    plays = int((time.monotonic() - begin_s) / every_s)
+    page.bar.choose(Span(begin_s + (plays - 1) * every_s, begin_s + plays * every_s))
+    for question in (DESCRIBE, BEEPS):
+        window.live.talk.ask(question)
+        scene.until(lambda: window.live.talk.writing is not None)
+        scene.until(lambda: window.live.talk.writing is None)
+    page.bar.choose(every_s)
+    page.wait.line.setText("Does the red circle bounce back?")
+    page.wait.button.click()
+    scene.until(page.moments.count)
+    page.bar.choose(15.0)
+    page._show_choice(15.0)
+    scene.rest(8.0)
+    scene.shoot("live")
+    page.stopRequested.emit()
+    scene.rest(1.0)  # Before the camera goes.
+    return scene
+
+
 SCENES: dict[str, tuple[Callable[[Path], Scene], dict[str, str]]] = {
     "first-run": (first_run, {}),
     "answer": (answer, {}),
@@ -261,6 +324,7 @@ SCENES: dict[str, tuple[Callable[[Path], Scene], dict[str, str]]] = {
     "german": (german, {}),
     "error": (error, {}),
     "commands": (palette, {}),
+    "live": (live, {}),
 }
 
 

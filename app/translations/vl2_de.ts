@@ -206,8 +206,8 @@
         <translation>{done}, noch etwa {time}</translation>
     </message>
     <message>
-        <source>Stopping; what is unfinished is tidied away.</source>
-        <translation>Wird angehalten; Unfertiges wird aufgeräumt.</translation>
+        <source>Stopping; what is finished is kept.</source>
+        <translation>Wird angehalten; Fertiges bleibt.</translation>
     </message>
     <message>
         <source>Stopped.</source>
@@ -314,6 +314,10 @@
     <message>
         <source>Conversation</source>
         <translation>Unterhaltung</translation>
+    </message>
+    <message>
+        <source>Next: {questions}</source>
+        <translation>Als Nächstes: {questions}</translation>
     </message>
     <message>
         <source>Stop the answer</source>
@@ -650,8 +654,12 @@
         <translation>Das Modell läuft auf TensorRT, wie gewünscht.</translation>
     </message>
     <message>
-        <source>The model runs on the CPU; there is a GPU, use it with --device cuda.</source>
-        <translation>Das Modell läuft auf der CPU; es gibt eine GPU, wählen Sie in den Einstellungen „Rechnen auf: NVIDIA CUDA“.</translation>
+        <source>The encoders run on the GPU (CUDA), the language model runs on the CPU.</source>
+        <translation>Die Encoder laufen auf der Grafikkarte (CUDA), das Sprachmodell auf der CPU.</translation>
+    </message>
+    <message>
+        <source>Compiled engines run on the GPU where the bundle has them; the rest runs on the CPU.</source>
+        <translation>Kompilierte Engines laufen auf der Grafikkarte, soweit das Modell welche hat; alles andere läuft auf der CPU.</translation>
     </message>
     <message>
         <source>The model runs on the CPU; there is a GPU, to use it install onnxruntime-gpu with its CUDA libraries.</source>
@@ -880,6 +888,29 @@
     </message>
 </context>
 <context>
+    <name>LevelMeter</name>
+    <message>
+        <source>Loudness of the microphone</source>
+        <translation>Lautstärke des Mikrofons</translation>
+    </message>
+    <message>
+        <source>off</source>
+        <translation>aus</translation>
+    </message>
+    <message>
+        <source>silent</source>
+        <translation>still</translation>
+    </message>
+    <message>
+        <source>heard</source>
+        <translation>zu hören</translation>
+    </message>
+    <message>
+        <source>too loud</source>
+        <translation>zu laut</translation>
+    </message>
+</context>
+<context>
     <name>ListControl</name>
     <message>
         <source>Add folder…</source>
@@ -899,6 +930,292 @@
     </message>
 </context>
 <context>
+    <name>LiveBar</name>
+    <message>
+        <source>Seconds that are asked about</source>
+        <translation>Sekunden, um die es in der Frage geht</translation>
+    </message>
+    <message>
+        <source>Drag to choose a stretch; Esc goes back to the last seconds.</source>
+        <translation>Ziehen wählt einen Abschnitt; Esc kehrt zu den letzten Sekunden zurück.</translation>
+    </message>
+    <message>
+        <source>−{seconds} s</source>
+        <translation>−{seconds} s</translation>
+    </message>
+    <message>
+        <source>now</source>
+        <translation>jetzt</translation>
+    </message>
+    <message>
+        <source>the last {seconds} s</source>
+        <translation>die letzten {seconds} s</translation>
+    </message>
+    <message>
+        <source>a stretch of {seconds} s</source>
+        <translation>ein Abschnitt von {seconds} s</translation>
+    </message>
+</context>
+<context>
+    <name>LiveDesk</name>
+    <message>
+        <source>What has just happened?</source>
+        <translation>Was ist gerade geschehen?</translation>
+    </message>
+    <message>
+        <source>What do you see now?</source>
+        <translation>Was ist jetzt zu sehen?</translation>
+    </message>
+    <message>
+        <source>What do you hear?</source>
+        <translation>Was ist zu hören?</translation>
+    </message>
+    <message>
+        <source>Connected: {names}.</source>
+        <translation>Angeschlossen: {names}.</translation>
+    </message>
+    <message>
+        <source>No longer there: {names}.</source>
+        <translation>Nicht mehr da: {names}.</translation>
+    </message>
+    <message>
+        <source>Choose a camera or a microphone first.</source>
+        <translation>Zuerst eine Kamera oder ein Mikrofon wählen.</translation>
+    </message>
+    <message>
+        <source>{name} is back.</source>
+        <translation>{name} ist wieder da.</translation>
+    </message>
+    <message>
+        <source>recording</source>
+        <translation>Aufnahme läuft</translation>
+    </message>
+    <message>
+        <source>Camera or microphone is on.</source>
+        <translation>Kamera oder Mikrofon ist an.</translation>
+    </message>
+    <message>
+        <source>recording, waiting for: {question}</source>
+        <translation>Aufnahme läuft, gewartet wird auf: {question}</translation>
+    </message>
+    <message>
+        <source>Camera and microphone stay on, on other pages too, for as long as there is something to wait for.</source>
+        <translation>Kamera und Mikrofon bleiben an, auch auf anderen Seiten, solange auf etwas gewartet wird.</translation>
+    </message>
+    <message>
+        <source>Kept as {path}</source>
+        <translation>Aufgehoben als {path}</translation>
+    </message>
+    <message>
+        <source>Open it</source>
+        <translation>Öffnen</translation>
+    </message>
+    <message>
+        <source>Open the clip</source>
+        <translation>Clip öffnen</translation>
+    </message>
+    <message>
+        <source>It has happened</source>
+        <translation>Es ist geschehen</translation>
+    </message>
+</context>
+<context>
+    <name>LiveDevices</name>
+    <message>
+        <source>Camera</source>
+        <translation>Kamera</translation>
+    </message>
+    <message>
+        <source>Choose one, or type a number, a name or an address.</source>
+        <translation>Eine wählen, oder eine Nummer, einen Namen oder eine Adresse eingeben.</translation>
+    </message>
+    <message>
+        <source>Microphone</source>
+        <translation>Mikrofon</translation>
+    </message>
+    <message>
+        <source>Resolution</source>
+        <translation>Auflösung</translation>
+    </message>
+    <message>
+        <source>The camera may not obey.</source>
+        <translation>Die Kamera richtet sich vielleicht nicht danach.</translation>
+    </message>
+    <message>
+        <source>Pictures a second</source>
+        <translation>Bilder je Sekunde</translation>
+    </message>
+    <message>
+        <source>Any size</source>
+        <translation>Jede Größe</translation>
+    </message>
+    <message>
+        <source>Any rate</source>
+        <translation>Jede Rate</translation>
+    </message>
+    <message>
+        <source>{rate} a second</source>
+        <translation>{rate} je Sekunde</translation>
+    </message>
+    <message>
+        <source>Mirrored</source>
+        <translation>Gespiegelt</translation>
+    </message>
+    <message>
+        <source>Shows you as a mirror does; the model sees it unmirrored.</source>
+        <translation>Zeigt das Bild wie ein Spiegel; das Modell sieht es ungespiegelt.</translation>
+    </message>
+    <message>
+        <source>Look for cameras and microphones</source>
+        <translation>Nach Kameras und Mikrofonen suchen</translation>
+    </message>
+    <message>
+        <source>No camera</source>
+        <translation>Keine Kamera</translation>
+    </message>
+    <message>
+        <source>The system’s microphone</source>
+        <translation>Mikrofon des Systems</translation>
+    </message>
+    <message>
+        <source>No microphone</source>
+        <translation>Kein Mikrofon</translation>
+    </message>
+</context>
+<context>
+    <name>LivePage</name>
+    <message>
+        <source>Live</source>
+        <translation>Live</translation>
+    </message>
+    <message>
+        <source>Looking for cameras and microphones …</source>
+        <translation>Kameras und Mikrofone werden gesucht …</translation>
+    </message>
+    <message>
+        <source>Stop</source>
+        <translation>Stopp</translation>
+    </message>
+    <message>
+        <source>Start</source>
+        <translation>Start</translation>
+    </message>
+    <message>
+        <source>Stop recording</source>
+        <translation>Aufnahme beenden</translation>
+    </message>
+    <message>
+        <source>Once started, the last {seconds} s are kept, in memory alone, in at most {size}.</source>
+        <translation>Nach dem Start werden die letzten {seconds} s behalten, nur im Arbeitsspeicher, in höchstens {size}.</translation>
+    </message>
+    <message>
+        <source>Opening camera and microphone …</source>
+        <translation>Kamera und Mikrofon werden geöffnet …</translation>
+    </message>
+    <message>
+        <source>Camera and microphone are off.</source>
+        <translation>Kamera und Mikrofon sind aus.</translation>
+    </message>
+    <message>
+        <source>Sound alone: no camera was chosen.</source>
+        <translation>Nur Ton: Es ist keine Kamera gewählt.</translation>
+    </message>
+    <message>
+        <source>Start camera and microphone</source>
+        <translation>Kamera und Mikrofon starten</translation>
+    </message>
+    <message>
+        <source>Keep what was asked about as a clip</source>
+        <translation>Das Gefragte als Clip aufheben</translation>
+    </message>
+    <message>
+        <source>Keep the chosen stretch as a clip</source>
+        <translation>Den gewählten Abschnitt als Clip aufheben</translation>
+    </message>
+    <message>
+        <source>Open the chosen moment’s clip</source>
+        <translation>Clip des gewählten Augenblicks öffnen</translation>
+    </message>
+    <message>
+        <source>Ask about the last {seconds} s</source>
+        <translation>Nach den letzten {seconds} s fragen</translation>
+    </message>
+    <message>
+        <source>{seconds} s</source>
+        <translation>{seconds} s</translation>
+    </message>
+    <message>
+        <source>Ask about</source>
+        <translation>Fragen nach</translation>
+    </message>
+    <message>
+        <source>Ask about the last …</source>
+        <translation>Fragen nach den letzten …</translation>
+    </message>
+    <message>
+        <source>Keep as clip</source>
+        <translation>Als Clip aufheben</translation>
+    </message>
+    <message>
+        <source>A question during an answer</source>
+        <translation>Eine Frage während einer Antwort</translation>
+    </message>
+    <message>
+        <source>waits for its turn</source>
+        <translation>wartet, bis sie dran ist</translation>
+    </message>
+    <message>
+        <source>interrupts the answer</source>
+        <translation>unterbricht die Antwort</translation>
+    </message>
+    <message>
+        <source>{seconds} s of what was</source>
+        <translation>{seconds} s von vorhin</translation>
+    </message>
+    <message>
+        <source>{width} × {height}, {rate} pictures a second</source>
+        <translation>{width} × {height}, {rate} Bilder je Sekunde</translation>
+    </message>
+    <message>
+        <source>{missed} missed, {crowded} dropped early</source>
+        <translation>{missed} ausgefallen, {crowded} früh verworfen</translation>
+    </message>
+    <message>
+        <source>sound lost {count} times</source>
+        <translation>Ton {count}-mal verloren</translation>
+    </message>
+    <message>
+        <source>{seconds} s kept in {size} of memory</source>
+        <translation>{seconds} s in {size} Speicher</translation>
+    </message>
+</context>
+<context>
+    <name>LiveTalk</name>
+    <message>
+        <source>Nothing is being recorded; press Start first.</source>
+        <translation>Es wird nichts aufgenommen; zuerst auf Start drücken.</translation>
+    </message>
+    <message>
+        <source>What this question was about is no longer kept; ask about now.</source>
+        <translation>Worum es in dieser Frage ging, ist nicht mehr da; nach dem Jetzt fragen.</translation>
+    </message>
+    <message>
+        <source>Nothing was recorded in this stretch yet; wait a moment.</source>
+        <translation>In diesem Abschnitt ist noch nichts aufgenommen; einen Augenblick warten.</translation>
+    </message>
+    <message>
+        <source>Waiting for the model</source>
+        <translation>Wartet auf das Modell</translation>
+    </message>
+</context>
+<context>
+    <name>LiveView</name>
+    <message>
+        <source>What the camera sees</source>
+        <translation>Was die Kamera sieht</translation>
+    </message>
+</context>
+<context>
     <name>MainWindow</name>
     <message>
         <source>Player</source>
@@ -907,6 +1224,10 @@
     <message>
         <source>Conversation</source>
         <translation>Unterhaltung</translation>
+    </message>
+    <message>
+        <source>Live</source>
+        <translation>Live</translation>
     </message>
     <message>
         <source>History</source>
@@ -1158,6 +1479,21 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
     <message>
         <source>Keep</source>
         <translation>Behalten</translation>
+    </message>
+</context>
+<context>
+    <name>MomentsList</name>
+    <message>
+        <source>Moments</source>
+        <translation>Augenblicke</translation>
+    </message>
+    <message>
+        <source>Enter opens a moment’s clip.</source>
+        <translation>Die Eingabetaste öffnet den Clip eines Augenblicks.</translation>
+    </message>
+    <message>
+        <source>{time}  {question}  {answer}</source>
+        <translation>{time}  {question}  {answer}</translation>
     </message>
 </context>
 <context>
@@ -1492,6 +1828,14 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
         <translation>Einer je Kern</translation>
     </message>
     <message>
+        <source>Disk space for quick starts, in GB</source>
+        <translation>Speicherplatz für schnelles Starten, in GB</translation>
+    </message>
+    <message>
+        <source>Large models are kept a second time, in the form that this processor wants, so that they open in seconds and take less memory. Beyond this size the longest unused goes; 0 keeps none. The folder may be deleted at any time.</source>
+        <translation>Große Modelle werden ein zweites Mal aufgehoben, in der Form, die dieser Prozessor braucht, damit sie in Sekunden öffnen und weniger Arbeitsspeicher belegen. Über diese Größe hinaus geht das am längsten unbenutzte; 0 hebt keines auf. Der Ordner darf jederzeit gelöscht werden.</translation>
+    </message>
+    <message>
         <source>Frames</source>
         <translation>Bilder</translation>
     </message>
@@ -1713,6 +2057,10 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
     <message>
         <source>Device</source>
         <translation>Gerät</translation>
+    </message>
+    <message>
+        <source>Camera and microphone</source>
+        <translation>Kamera und Mikrofon</translation>
     </message>
     <message>
         <source>Network</source>
@@ -1952,6 +2300,33 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
     </message>
 </context>
 <context>
+    <name>WatchRow</name>
+    <message>
+        <source>a question of yes or no: is there a dog?</source>
+        <translation>eine Ja-Nein-Frage: Ist ein Hund da?</translation>
+    </message>
+    <message>
+        <source>Tell me when the answer to this becomes yes</source>
+        <translation>Bescheid sagen, sobald die Antwort hierauf Ja wird</translation>
+    </message>
+    <message>
+        <source>&amp;Tell me when …</source>
+        <translation>&amp;Bescheid sagen, wenn …</translation>
+    </message>
+    <message>
+        <source>Stop waiting</source>
+        <translation>Nicht mehr warten</translation>
+    </message>
+    <message>
+        <source>Wait for it</source>
+        <translation>Darauf warten</translation>
+    </message>
+    <message>
+        <source>Looks: {looks} · questions to the model: {asked}</source>
+        <translation>Nachgesehen: {looks} · Fragen an das Modell: {asked}</translation>
+    </message>
+</context>
+<context>
     <name>WindowActions</name>
     <message>
         <source>Clip</source>
@@ -2030,6 +2405,10 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
         <translation>Seite &amp;Unterhaltung</translation>
     </message>
     <message>
+        <source>&amp;Live: camera and microphone</source>
+        <translation>&amp;Live: Kamera und Mikrofon</translation>
+    </message>
+    <message>
         <source>&amp;Models</source>
         <translation>&amp;Modelle</translation>
     </message>
@@ -2068,6 +2447,10 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
     <message>
         <source>C&amp;onversation</source>
         <translation>&amp;Unterhaltung</translation>
+    </message>
+    <message>
+        <source>&amp;Live</source>
+        <translation>&amp;Live</translation>
     </message>
     <message>
         <source>&amp;View</source>

@@ -175,7 +175,7 @@ def state_text(job: BuildJob) -> str:
         )
     said = {
         "stopping": QCoreApplication.translate(
-            "BuildDialog", "Stopping; what is unfinished is tidied away."
+            "BuildDialog", "Stopping; what is finished is kept."
         ),
         "stopped": QCoreApplication.translate("BuildDialog", "Stopped."),
         "done": QCoreApplication.translate(

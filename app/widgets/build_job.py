@@ -16,7 +16,7 @@ from app.bundles import ExportChoices
 State = Literal["running", "stopping", "stopped", "failed", "done"]
 
 KEPT_LINES = 5_000
-# What is unfinished is removed on the way out, which takes a while on a slow disk.
+# What is finished is noted on the way out, which takes a while on a slow disk.
 STOP_MS = 10_000
 CLOSE_MS = 3_000
 # Below this share of the work a guess of the time left is worth nothing.

@@ -56,12 +56,18 @@ class ChatPane(QWidget):
         self._busy = QLabel()
         theme.mark(self._busy, "muted")
         self._busy.hide()
+        self._queue = QLabel()
+        self._queue.setTextFormat(Qt.TextFormat.PlainText)
+        self._queue.setWordWrap(True)
+        self._queue.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        theme.mark(self._queue, "muted")
+        self._queue.hide()
         self.composer = Composer()
         self.bar = AskOptionsBar()
         below = QVBoxLayout()
         below.setContentsMargins(12, 6, 12, 10)
         below.setSpacing(6)
-        for widget in (self._error, self._busy, self.composer, self.bar):
+        for widget in (self._error, self._busy, self._queue, self.composer, self.bar):
             below.addWidget(widget)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -155,6 +161,18 @@ class ChatPane(QWidget):
         self._busy.setVisible(text is not None)
         share = "" if fraction is None else f" {fraction:.0%}"
         self._busy.setText(f"{text} …{share}")
+
+    def set_asks_during_answers(self, on: bool) -> None:
+        """Whether a question can be sent while an answer is being written."""
+        self.composer.set_asks_during_answers(on)
+
+    def set_waiting(self, questions: Sequence[str]) -> None:
+        """Questions that were sent and wait for their turn."""
+        if self.composer.edit.question() in {question.strip() for question in questions}:
+            self.composer.clear()
+        quoted = " · ".join(f"“{question}”" for question in questions)
+        self._queue.setText(self.tr("Next: {questions}").format(questions=quoted))
+        self._queue.setVisible(bool(questions))
 
     def set_clip(self, has_picture: bool, has_sound: bool, is_video: bool = True) -> None:
         """What the clip holds: what it lacks is disabled in the switch, with the reason."""

@@ -20,6 +20,7 @@ class Composer(Field):
         self.edit = QuestionEdit()
         super().__init__(self.edit, parent)
         self._answering = False
+        self._asks_during_answers = False
         self.edit.setParent(self)
         self.edit.setPlaceholderText(self.tr("Ask about the clip"))
         self.edit.setAccessibleName(self.tr("Your question"))
@@ -51,12 +52,17 @@ class Composer(Field):
         self._answering = answering
         self._refresh()
 
+    def set_asks_during_answers(self, on: bool) -> None:
+        """Whether a question can be sent while an answer is on its way."""
+        self._asks_during_answers = on
+        self._refresh()
+
     def clear(self) -> None:
         """The question was taken."""
         self.edit.clear()
 
     def _submit(self) -> None:
-        if self.edit.question() and not self._answering:
+        if self.edit.question() and (self._asks_during_answers or not self._answering):
             self.submitted.emit(self.edit.question())
 
     def _escape(self) -> None:
@@ -64,16 +70,21 @@ class Composer(Field):
             self.stopRequested.emit()
 
     def _click(self) -> None:
-        if self._answering:
+        if self._stops():
             self.stopRequested.emit()
         else:
             self._submit()
         self.edit.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def _stops(self) -> bool:
+        """Whether the button stops the answer, and does not send."""
+        return self._answering and not (self._asks_during_answers and self.edit.question())
+
     def _refresh(self) -> None:
-        name = self.tr("Stop the answer") if self._answering else self.tr("Send the question")
-        keys = self.tr("Esc") if self._answering else self.tr("Enter")
-        icon = theme.icon("stop" if self._answering else "send", "on_accent")
+        stops = self._stops()
+        name = self.tr("Stop the answer") if stops else self.tr("Send the question")
+        keys = self.tr("Esc") if stops else self.tr("Enter")
+        icon = theme.icon("stop" if stops else "send", "on_accent")
         self.button.setIcon(icon)
         self.button.setAccessibleName(name)
         self.button.setToolTip(self.tr("{what} ({keys})").format(what=name, keys=keys))

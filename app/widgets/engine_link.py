@@ -16,6 +16,7 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from app import inference
 from app.inference import EngineProcess, EngineSpec, Reply
 from engines.config import ClipOptions
+from engines.live_clip import LiveClip
 from engines.messages import Message
 from engines.sampling import GenerateOptions
 
@@ -41,6 +42,7 @@ class EngineLink(QObject):
     previewed = Signal(int, object)  # job, engines.preview.Preview
     piece = Signal(int, str)
     finished = Signal(int, object)  # job, dict as `vl2 ask --json` prints it
+    looked = Signal(int, object)  # job, (T - 1,) changes; see inference.Looked
     failed = Signal(int, str)
     stopped = Signal(int)
     died = Signal(str, bool)  # sentence; whether another process is on its way
@@ -109,9 +111,18 @@ class EngineLink(QObject):
         """Make thumbnails and a waveform; `previewed` or `failed` follows."""
         return self._submit(inference.Preview(clip))
 
-    def ask(self, messages: Sequence[Message], options: GenerateOptions) -> int:
-        """Answer the last question; `piece`s and `finished`, or `failed`, follow."""
-        return self._submit(inference.Ask(list(messages), options))
+    def ask(
+        self, messages: Sequence[Message], options: GenerateOptions, live: LiveClip | None = None
+    ) -> int:
+        """Answer the last question; `piece`s and `finished`, or `failed`, follow.
+
+        `live` stands for the messages' clip, where that is a stretch of a recording.
+        """
+        return self._submit(inference.Ask(list(messages), options, live))
+
+    def look(self, live: LiveClip) -> int:
+        """Tell how much a recording changes from frame to frame; `looked` or `failed` follows."""
+        return self._submit(inference.Look(live))
 
     def stop(self, job: int | None) -> None:
         """End a job, or take it from the queue; `stopped` follows unless it just finished."""
@@ -180,6 +191,8 @@ class EngineLink(QObject):
                 self.previewed.emit(job, preview)
             case inference.Finished(result=result):
                 self.finished.emit(job, result)
+            case inference.Looked(changes=changes):
+                self.looked.emit(job, changes)
             case inference.Stopped():
                 self.stopped.emit(job)
             case inference.Failed(sentence=sentence):

@@ -85,6 +85,8 @@ class FilmPlayback(Playback):
         if self._facts is None or self.broken:
             self._wants_play = not self.broken
             return
+        if self.playing:
+            return
         if self.at_end():
             self.position_s = 0.0
             self.positionChanged.emit(0.0)

@@ -74,7 +74,8 @@ class ModelDesk(QObject):
         settings = self._store.now
         bundle = Path(settings.bundle) if settings.bundle else None
         self._views.status.set_model(self.tr("opening the model …"))
-        self._link.load(EngineSpec(bundle, settings.device, settings.exact, settings.threads))
+        spec = EngineSpec(bundle, settings.device, settings.exact, settings.threads)
+        self._link.load(replace(spec, prepacked_gb=settings.prepacked_gb))
 
     def use(self, path: Path) -> None:
         """Answer with another bundle from now on."""

@@ -8,6 +8,9 @@ from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar, QWidget
 
 from app.widgets import theme
 
+# What waits for a long question must not push the rest out of a narrow window.
+LIVE_WIDTH = 220
+
 
 class StatusLine(QStatusBar):
     """Three standing facts at the right, what is going on at the left."""
@@ -24,6 +27,8 @@ class StatusLine(QStatusBar):
         self._bar.hide()
         self._model = self._fact(self.tr("Model"))
         self._device = self._fact(self.tr("Device"))
+        self._live = self._fact(self.tr("Camera and microphone"))
+        self._live.hide()
         self._offline = self._fact(self.tr("Network"))
         self._offline.setText(self.tr("offline"))
         self._offline.setToolTip(
@@ -34,12 +39,18 @@ class StatusLine(QStatusBar):
         )
         self.addWidget(self._doing)
         self.addWidget(self._bar)
-        for fact in (self._model, self._device, self._offline):
+        for fact in (self._live, self._model, self._device, self._offline):
             self.addPermanentWidget(fact)
 
     def set_model(self, name: str, detail: str = "") -> None:
         """Name the model; the detail is its tooltip."""
         self._set(self._model, name, detail)
+
+    def set_live(self, text: str, tip: str = "") -> None:
+        """Say that camera and microphone are on; "" when they are not."""
+        short = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, LIVE_WIDTH)
+        self._set(self._live, f"● {short}" if text else "", tip)
+        self._live.setVisible(bool(text))
 
     def set_device(self, name: str, reason: str = "") -> None:
         """Name the device; the reason is its tooltip."""

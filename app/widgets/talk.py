@@ -4,7 +4,7 @@ Knows no view. One question is answered at a time; one asked while the clip is s
 waits behind it in the engine.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -105,6 +105,31 @@ class Talk(QObject):
 
         self._newest(partial(look_at, path), show)
         self._looking, self._early = True, question
+
+    def open_kept(self, path: Path, turns: Sequence[Turn]) -> None:
+        """Open a clip that was recorded, with what was already said about it.
+
+        Args:
+            path: the file.
+            turns: done; they are written to the history.
+        """
+
+        def show(clip: ClipRecord) -> None:
+            self.leave()
+            self._work.show(clip, self.options)
+            conversation = Conversation()
+            for turn in turns:
+                conversation.clip = turn.clip
+                number = self._keep(conversation, turn.question, turn.options)
+                conversation.turns.append(replace(turn, id=number))
+                self._writer.finish(conversation.turns[-1], turn.status, turn.result)
+            self._show(conversation)
+            self.historyChanged.emit()
+            if self._early is not None:
+                self.ask(self._early)
+
+        self._newest(partial(look_at, path), show)
+        self._looking = True
 
     def open_conversation(self, number: int) -> None:
         """Show a conversation of the history and open its clip, wherever that lies now."""

@@ -6,7 +6,6 @@ and a desk each for history, models and settings); decides nothing about answers
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QCloseEvent, QResizeEvent
@@ -22,6 +21,7 @@ from app.widgets.clip_work import ClipWork, Range
 from app.widgets.engine_link import EngineLink
 from app.widgets.history_desk import HistoryDesk
 from app.widgets.history_work import HistoryWork
+from app.widgets.live_desk import LiveDesk
 from app.widgets.model_desk import ModelDesk
 from app.widgets.palette import CommandPalette, put_under
 from app.widgets.settings_desk import SettingsDesk
@@ -69,6 +69,9 @@ class MainWindow(QMainWindow):
         self.desk = ModelDesk(link, self.store, bundle_work, self.talk, self.clip_work, self.views)
         self.commands.models_page.toggled.connect(lambda on: bundle_work.refresh() if on else None)
         self._import_bundle = bundle_work.add
+        self.live = LiveDesk(
+            link, self._tasks, self.talk, self.views, self.commands, self.open_clip
+        )
         self._make_menus()
         self.command_palette = CommandPalette(self.all_commands, self)
         self.drops = ClipDrops(self)
@@ -80,7 +83,7 @@ class MainWindow(QMainWindow):
         HistoryDesk(self.history_work, self.talk, self.views, self.commands)
         self.views.restore(settings)
         self.views.player.warm_up()
-        self._show_conversation(None)
+        self.views.chat.set_conversation(None)
 
     def start(self, clip: Path | None = None) -> None:
         """Load the model, list the history, and open a clip if one is given."""
@@ -123,8 +126,9 @@ class MainWindow(QMainWindow):
 
     def all_commands(self) -> list[QAction]:
         """Every command of the window and of its views."""
-        views = (self.views.player, self.views.chat, self.views.history, self.views.models)
-        return self.commands.all() + [action for view in views for action in view.actions()]
+        views = self.views
+        parts = (views.player, views.chat, views.live, views.history, views.models)
+        return self.commands.all() + [action for part in parts for action in part.actions()]
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Stop all work; what was written of an answer is kept."""
@@ -132,6 +136,7 @@ class MainWindow(QMainWindow):
         self.hide()
         self.views.player.close_clip()
         self.talk.leave()
+        self.live.close()
         self.clip_work.close()
         self.views.models.close_build()
         self._link.close()
@@ -151,10 +156,16 @@ class MainWindow(QMainWindow):
         views = self.views
         put_under(self.tr("Player"), views.player.actions())
         put_under(self.tr("Conversation"), views.chat.actions())
+        put_under(self.tr("Live"), views.live.actions())
         put_under(self.tr("History"), views.history.actions())
         put_under(self.tr("Models"), views.models.actions())
         make_menus(
-            self, self.commands, views.player.actions(), views.chat.actions(), self._fill_recent
+            self,
+            self.commands,
+            views.player.actions(),
+            views.chat.actions(),
+            views.live.actions(),
+            self._fill_recent,
         )
 
     def _connect_commands(self) -> None:
@@ -195,17 +206,8 @@ class MainWindow(QMainWindow):
 
     def _connect_talk(self) -> None:
         chat, talk = self.views.chat, self.talk
-        chat.asked.connect(talk.ask)
-        chat.stopRequested.connect(talk.stop)
-        chat.regenerateRequested.connect(talk.regenerate)
-        chat.editRequested.connect(talk.edit)
         chat.mediaPasted.connect(self._paste)
-        talk.shown.connect(self._show_conversation)
-        talk.began.connect(self._began)
-        talk.piece.connect(chat.add_piece)
-        talk.ended.connect(chat.finish_answer)
-        talk.waiting.connect(chat.set_busy)
-        talk.refused.connect(chat.show_error)
+        self.live.switch.shown.connect(self._conversation_shown)
         talk.said.connect(self.say)
         talk.clipLost.connect(self._clip_lost)
         self.desk.loaded.connect(self._suggest)
@@ -268,12 +270,11 @@ class MainWindow(QMainWindow):
 
     def _previewed(self, preview: Preview) -> None:
         self.views.player.set_preview(preview)
-        kind, heard = preview.kind, preview.peaks is not None
-        self.views.chat.set_clip(kind != "audio", heard, kind == "video")
+        self._fit_chat()
 
     def _encoding(self, text: str | None, fraction: float | None) -> None:
         self.views.status.set_doing(text, fraction)
-        if self.talk.writing is not None:
+        if self.talk.writing is not None and not self.live.shown:
             self.views.chat.set_busy(text, fraction)
 
     def _clip_lost(self, clip: ClipRecord, sentence: str, final: bool) -> None:
@@ -287,21 +288,31 @@ class MainWindow(QMainWindow):
     # The conversation.
 
     def _new_conversation(self) -> None:
+        if self.live.shown:
+            self.live.talk.clear()
+            return
         self.views.show_talk()
         self.talk.new_conversation()
         self.views.focus_question()
 
-    def _show_conversation(self, conversation: Any) -> None:
-        self.views.chat.set_conversation(conversation)
-        self.views.chat.show_error("")
+    def _conversation_shown(self) -> None:
+        self._fit_chat()
         self._suggest()
 
-    def _began(self, turn: Any) -> None:
-        self.views.chat.show_error("")
-        self.views.chat.begin_answer(turn)
+    def _fit_chat(self) -> None:
+        """Offer to ask about what there is: picture, sound, both."""
+        preview = self.clip_work.preview
+        if self.live.shown:
+            self.views.chat.set_clip(True, True)
+        elif preview is not None:
+            kind, heard = preview.kind, preview.peaks is not None
+            self.views.chat.set_clip(kind != "audio", heard, kind == "video")
 
     def _suggest(self) -> None:
         clip = self.clip_work.clip
+        if self.live.shown:
+            self.views.chat.set_suggestions(self.live.suggestions())
+            return
         info = self.desk.info
         questions = [] if clip is None else suggested_questions(info, clip.path, clip.kind)
         self.views.chat.set_suggestions(questions)

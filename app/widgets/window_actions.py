@@ -38,6 +38,7 @@ class WindowActions:
     search_history: QAction
     history: QAction
     talk_page: QAction
+    live_page: QAction
     models_page: QAction
     settings_page: QAction
     full_screen: QAction
@@ -106,6 +107,9 @@ def make_actions(window: QMainWindow) -> WindowActions:
         ),
         history=action(translate("WindowActions", "&History"), "sidebar", "Ctrl+H", view),
         talk_page=action(translate("WindowActions", "&Conversation page"), "chat", "Ctrl+1", view),
+        live_page=action(
+            translate("WindowActions", "&Live: camera and microphone"), "camera", "Ctrl+3", view
+        ),
         models_page=action(translate("WindowActions", "&Models"), "models", "Ctrl+2", view),
         settings_page=action(translate("WindowActions", "S&ettings"), "settings", "Ctrl+,", view),
         full_screen=action(
@@ -128,7 +132,12 @@ def make_actions(window: QMainWindow) -> WindowActions:
     actions.history.setCheckable(True)
     actions.full_screen.setCheckable(True)
     pages = QActionGroup(window)
-    for page in (actions.talk_page, actions.models_page, actions.settings_page):
+    for page in (
+        actions.talk_page,
+        actions.live_page,
+        actions.models_page,
+        actions.settings_page,
+    ):
         page.setCheckable(True)
         pages.addAction(page)
     actions.talk_page.setChecked(True)
@@ -141,6 +150,7 @@ def make_menus(
     actions: WindowActions,
     player: Iterable[QAction],
     chat: Iterable[QAction],
+    live: Iterable[QAction],
     fill_recent: Callable[[QMenu], None],
 ) -> None:
     """Put every command into the menu bar.
@@ -150,6 +160,7 @@ def make_menus(
         actions: the window's own.
         player: the player's.
         chat: the conversation's.
+        live: the live page's.
         fill_recent: fills the menu of recent clips; called whenever it is shown.
     """
     bar = window.menuBar()
@@ -166,8 +177,10 @@ def make_menus(
     talk.addActions(list(chat))
     talk.addSeparator()
     talk.addActions([actions.find_clip, actions.export_markdown, actions.export_json])
+    bar.addMenu(translate("WindowActions", "&Live")).addActions([actions.live_page, *live])
     view = bar.addMenu(translate("WindowActions", "&View"))
-    view.addActions([actions.talk_page, actions.models_page, actions.settings_page])
+    view.addActions([actions.talk_page, actions.live_page])
+    view.addActions([actions.models_page, actions.settings_page])
     view.addSeparator()
     view.addActions([actions.history, actions.search_history])
     view.addActions([actions.focus_player, actions.focus_question])

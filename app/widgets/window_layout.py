@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 from app.settings import Settings
 from app.widgets.chat import ChatPane
 from app.widgets.history_panel import HistoryPanel
+from app.widgets.live_page import LivePage
 from app.widgets.models_page import ModelsPage
 from app.widgets.notice_bar import NoticeBar
 from app.widgets.player import PlayerPane
@@ -48,11 +49,15 @@ class WindowLayout:
         self.status = StatusLine(window)
         self.history = HistoryPanel(window)
         self.player = PlayerPane(window)
+        self.live = LivePage(window)
         self.chat = ChatPane(window)
         self.models = ModelsPage(window)
         self.settings = SettingsPage(window)
         self._work = QSplitter(Qt.Orientation.Horizontal)
-        self._work.addWidget(self.player)
+        self._scene = QStackedWidget()  # what the conversation is about
+        self._scene.addWidget(self.player)
+        self._scene.addWidget(self.live)
+        self._work.addWidget(self._scene)
         self._work.addWidget(self.chat)
         self._talk = QSplitter(Qt.Orientation.Horizontal)
         self._talk.addWidget(self.history)
@@ -87,7 +92,8 @@ class WindowLayout:
         rail.setIconSize(QSize(22, 22))
         rail.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
         commands = self._commands
-        rail.addActions([commands.history, commands.talk_page, commands.models_page])
+        rail.addActions([commands.history, commands.talk_page, commands.live_page])
+        rail.addAction(commands.models_page)
         space = QWidget(rail)
         space.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         rail.addWidget(space)
@@ -102,12 +108,18 @@ class WindowLayout:
     def _connect(self) -> None:
         pages: dict[QAction, QWidget] = {
             self._commands.talk_page: self._talk,
+            self._commands.live_page: self._talk,
             self._commands.models_page: self.models,
             self._commands.settings_page: self.settings,
         }
         for action, page in pages.items():
             action.triggered.connect(lambda _=False, page=page: self.pages.setCurrentWidget(page))
         self._commands.history.triggered.connect(self._want_history)
+        scenes = {self._commands.talk_page: self.player, self._commands.live_page: self.live}
+        for action, scene in scenes.items():
+            action.triggered.connect(
+                lambda _=False, scene=scene: self._scene.setCurrentWidget(scene)
+            )
         self.pages.currentChanged.connect(lambda _: self._check_history())
         self.history.opened.connect(self._make_room)
 
@@ -124,7 +136,7 @@ class WindowLayout:
 
     def focus_question(self) -> None:
         """Put the keyboard where questions are written."""
-        self._commands.talk_page.trigger()
+        self._show_conversation()
         self._make_room()
         self.chat.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
@@ -144,7 +156,7 @@ class WindowLayout:
 
     def search_history(self) -> None:
         """Put the keyboard into the history's search line."""
-        self._commands.talk_page.trigger()
+        self._show_conversation()
         self._show_history(True)
         self.history.focus_search()
 
@@ -174,8 +186,13 @@ class WindowLayout:
         geometry = bytes(self._window.saveGeometry().toBase64().data()).decode()
         return replace(settings, window_geometry=geometry, window_layout=json.dumps(layout))
 
+    def _show_conversation(self) -> None:
+        """Show the conversation's page, about a clip or live."""
+        if not self._commands.live_page.isChecked():
+            self._commands.talk_page.trigger()
+
     def _want_history(self, on: bool) -> None:
-        self._commands.talk_page.trigger()
+        self._show_conversation()
         self._history_wanted = on
         self._show_history(on)
 

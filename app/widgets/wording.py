@@ -12,7 +12,11 @@ REASONS = (
     QT_TRANSLATE_NOOP("Engine", "The model runs on cuda, as asked."),
     QT_TRANSLATE_NOOP("Engine", "The model runs on tensorrt, as asked."),
     QT_TRANSLATE_NOOP(
-        "Engine", "The model runs on the CPU; there is a GPU, use it with --device cuda."
+        "Engine", "The encoders run on the GPU (CUDA), the language model runs on the CPU."
+    ),
+    QT_TRANSLATE_NOOP(
+        "Engine",
+        "Compiled engines run on the GPU where the bundle has them; the rest runs on the CPU.",
     ),
     QT_TRANSLATE_NOOP(
         "Engine",

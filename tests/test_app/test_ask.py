@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from app import inference
 from app.cli import main
 from assets import demo_bundle, demo_clips
+from engines import child_process
 from tests.engine import CLIP, ends
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +144,7 @@ def test_what_fails_there_is_one_sentence_here(
     there = "--engine-process"
     assert "none.mp4" in fails(capfd, "ask", tmp_path / "none.mp4", QUESTION, there)
     assert "none.vl2" in fails(capfd, "ask", CLIP, "?", "--bundle", tmp_path / "none.vl2", there)
-    monkeypatch.setattr(inference, "child_command", lambda: [sys.executable, "-c", "exit(9)"])
+    monkeypatch.setattr(child_process, "command", lambda _: [sys.executable, "-c", "exit(9)"])
     assert "exit code 9" in fails(capfd, "ask", CLIP, QUESTION, there)
 
 

@@ -138,10 +138,13 @@ def test_reasons_that_differ_are_said_for_each():
 
 @pytest.mark.parametrize("providers", [[], ["CUDAExecutionProvider"]])
 @pytest.mark.parametrize("gpus", [(), ("RTX",)])
-def test_reasons_of_the_engine_are_known_to_the_translators(monkeypatch, providers, gpus):
+@pytest.mark.parametrize("found", [False, True])
+def test_reasons_of_the_engine_are_known_to_the_translators(monkeypatch, providers, gpus, found):
     monkeypatch.setattr(devices, "nvidia_gpus", lambda: gpus)
     monkeypatch.setattr(devices, "available_providers", lambda: providers)
     monkeypatch.setattr(devices, "provider", lambda name: name)
+    monkeypatch.setattr(devices, "engine_gpu", lambda: None)
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: found or None)
     for device in ("auto", "cpu", "cuda", "tensorrt"):
         assert devices.resolve(device).reason in REASONS
 

@@ -156,12 +156,15 @@ def test_the_engine_is_killed_in_mid_answer(desktop: Desktop) -> None:
     desktop.open(CLIP)
     link = desktop.window._link
     pid = link.pid
-    desktop.window.talk.began.connect(lambda _: os.kill(link.pid, signal.SIGKILL))
+
+    def kill(_: object) -> None:
+        os.kill(link.pid, signal.SIGKILL)
+
+    desktop.window.talk.began.connect(kill)
     desktop.type(FIRST["question"])
     desktop.until(lambda: desktop.turns)
     desktop.settled()
-    desktop.window.talk.began.disconnect()
-    desktop.window.talk.began.connect(desktop.window._began)
+    desktop.window.talk.began.disconnect(kill)
     (turn,) = desktop.turns
     assert turn.status == "failed"
     assert "ended unexpectedly" in turn.result["error"]

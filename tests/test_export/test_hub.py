@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,9 @@ def server(
     with serve({"somebody/vl2": given, **repositories}) as (address, asked):
         template = address + "/{repo_id}/resolve/{revision}/{filename}"
         # This computer may be reached anyway, and other tests count on the rest being refused.
-        monkeypatch.setattr(hub_module, "go_online", lambda: asked.append("online"))
+        monkeypatch.setattr(
+            hub_module.offline, "online", lambda: nullcontext(asked.append("online"))
+        )
         monkeypatch.setattr(constants, "ENDPOINT", address)
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         yield asked
