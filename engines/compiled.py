@@ -169,6 +169,12 @@ class CompiledGraphs:
             BundleError: the self-test does not fit its bundle; nothing is kept then.
         """
         tested = self._vouched_for(test)
+        if not tested:
+            return  # Nothing is left to be tested; `reasons` say why.
+        # A GPU that has failed already says so here, and nothing about these engines.
+        device = self._opened_device()
+        device.activate()
+        device.synchronise()
         keys = [self.engine_key(entry) for entry in tested.values()]
         before = [recall(key) for key in keys]
 
@@ -215,8 +221,6 @@ class CompiledGraphs:
         def run(graph: str, feeds: dict[str, Array]) -> dict[str, Array]:
             if graph not in tested:
                 return plain(graph, feeds)
-            for other in self.displaced(graph):
-                self.release(other)
             return self._load(graph).run(feeds)
 
         stored = read_selftest(self._bundle)
@@ -262,6 +266,8 @@ class CompiledGraphs:
 
     def _load(self, graph: str) -> Session:
         if graph not in self._open:
+            for other in self.displaced(graph):
+                self.release(other)
             entry = self._entry(graph)
             path = engines_dir(self._bundle.path, self.gpu.arch) / entry.file
             kernels = kernel_file(self.gpu.name, self._driver, compiler().version, entry.sha256)
@@ -291,8 +297,12 @@ class CompiledGraphs:
             grow=decoder.grow,
         )
         cache.reserve(length)
-        prompt = TokenPrompt(inputs_embeds[0], np.zeros(length, np.int64))
-        return drain(prefill(decoder, cache, prompt)).copy()
+        # The last by itself, as a token is when it is written: a prompt is read by other kernels.
+        read = length - 1
+        if read:
+            prompt = TokenPrompt(inputs_embeds[0, :read], np.zeros(read, np.int64))
+            drain(prefill(decoder, cache, prompt))
+        return decoder.run(inputs_embeds[:, read:], read, cache.arrays).copy()
 
 
 def plan_memory(
@@ -310,11 +320,13 @@ def plan_memory(
         gpu_free: what is free on the GPU besides the driver's own share, where it is open;
             None: what the GPU has, less that share.
     """
-    config, width, entries = bundle.config, None, {}
+    config, width, entries, decoder_on_gpu = bundle.config, None, {}, True
     tokens, free, own = usual_context(config, context), gpu_free, 0
     if compiled is not None:
         built, width = compiled.context()
         tokens, entries = (built if context is None else tokens), dict(compiled.entries())
+        # Where there are no engines at all, the plan is for those that can be built.
+        decoder_on_gpu = not entries or compiled.why_not("decoder") is None
         if gpu_free is None:
             free, own = compiled.gpu.total_bytes, CONTEXT_BYTES
     return place(
@@ -323,6 +335,7 @@ def plan_memory(
         tokens,
         Free(free, memory_here().available_bytes),
         context_bytes=own,
+        decoder_on_gpu=decoder_on_gpu,
     )
 
 

@@ -34,6 +34,7 @@ Flavour = Literal["rtx", "classic"]
 Tensors = dict[str, tuple[str, tuple[int | str, ...]]]
 Sizes = tuple[int, ...]
 _ARCH = re.compile(r"sm[0-9]{2,3}")
+_JUNCTION = 0xA0000003
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,16 @@ def engines_dir(bundle: Path, arch: str) -> Path:
     """The folder of a bundle's engines for an architecture.
 
     Raises:
-        EngineFileError: that is no architecture's name.
+        EngineFileError: that is no architecture's name, or the folder is a link: a bundle is not to
+            be trusted, and what a build writes and removes there would be somebody else's.
     """
     if not _ARCH.fullmatch(arch):
         raise EngineFileError(f"There is no GPU architecture {arch!r}; give one such as sm89.")
-    return bundle / ENGINES / arch
+    folder = bundle / ENGINES / arch
+    for path in (folder.parent, folder):
+        if _is_link(path):
+            raise EngineFileError(f"{path} is a link, not a folder of engines; remove it.")
+    return folder
 
 
 def key_path() -> Path:
@@ -189,9 +195,10 @@ def check_engine(bundle: Bundle, engines: EngineSet, graph: str, compiler: Compi
 
 
 def open_engine(bundle: Bundle, engines: EngineSet, graph: str, compiler: Compiler) -> mmap.mmap:
-    """A graph's engine, mapped for reading, after all of `check_engine` and its file's hash.
+    """A graph's engine, in memory of its own, after all of `check_engine` and its file's hash.
 
-    What was hashed is what is returned: another file put in its place later is not seen.
+    What was hashed is what is returned: a file that is replaced or written into later is not seen,
+    as it would be if the file itself were mapped.
 
     Raises:
         EngineFileError: it is missing, not whole, changed, or does not fit.
@@ -208,7 +215,9 @@ def open_engine(bundle: Bundle, engines: EngineSet, graph: str, compiler: Compil
                     f"{path} has {length} bytes instead of {entry.size}, so it is not whole;"
                     f" {_BUILD}."
                 )
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            mapped = mmap.mmap(-1, length)
+            with memoryview(mapped) as view:
+                file.readinto(view)  # Of a file cut just now, the rest stays zero: see the hash.
     except FileNotFoundError as error:
         raise EngineFileError(f"{path} is missing; {_BUILD}.") from error
     except OSError as error:
@@ -241,6 +250,15 @@ def write_engines(bundle: Bundle, engines: EngineSet) -> None:
 _BUILD = "build it with vl2-export engines"
 
 
+def _is_link(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False  # Not there, or not to be reached: whoever opens it says so.
+    # A junction of Windows; Path.is_junction came with Python 3.12.
+    return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION
+
+
 def _canonical(data: Any) -> bytes:
     return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
 
@@ -257,6 +275,8 @@ def _not_vouched(path: Path) -> EngineFileError:
 
 def _read_list(path: Path, bundle: Bundle, arch: str) -> dict[str, Any]:
     try:
+        if not stat.S_ISREG(path.lstat().st_mode):  # A pipe would be waited for.
+            raise EngineFileError(f"{path} is not a file; {_BUILD}.")
         with path.open("rb") as file:
             text = file.read(MAX_MANIFEST_BYTES)
         data = json.loads(text)

@@ -72,6 +72,7 @@ class GuardedSession:
         """
         self._session: AnySession = session
         self._give_up: Callable[[DeviceError], AnySession] | None = give_up
+        self._failure: DeviceError | None = None
         self.path, self.inputs, self.outputs = session.path, session.inputs, session.outputs
 
     @property
@@ -81,12 +82,14 @@ class GuardedSession:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Runs the engine, or its graph once the engine has failed; see there what it raises."""
-        if self._give_up is not None:
+        if self._failure is None:
             try:
                 return self._session.run(feeds)
             except DeviceError as error:
-                self._session = self._give_up(error)
-                self._give_up = None
+                self._failure = _bare(error)
+        if self._give_up is not None:
+            self._session = self._give_up(self._failure)
+            self._give_up = None  # Not before: a graph that did not open is tried again.
         return self._session.run(feeds)
 
     def stop(self) -> None:
@@ -119,6 +122,7 @@ class GuardedDecoder:
         self._compiled = decoder
         self._give_up = give_up
         self._plain: AnyDecoder | None = None
+        self._failure: DeviceError | None = None
         self.layers, self.kv_heads, self.head_dim = (
             decoder.layers,
             decoder.kv_heads,
@@ -127,13 +131,18 @@ class GuardedDecoder:
         self.cache_dtype = decoder.cache_dtype
         # By a cache's first buffer: embeddings of what it holds, and what stands in for it after
         # a failure. Neither keeps a cache alive.
-        self._read: WeakKeyDictionary[Buffer, list[Array]] = WeakKeyDictionary()
+        self._read: WeakKeyDictionary[Buffer, Array] = WeakKeyDictionary()
         self._stand_ins: WeakKeyDictionary[Buffer, list[Any]] = WeakKeyDictionary()
 
     @property
     def prefill_chunk(self) -> int:
         """Positions that are best read at once."""
-        return PREFILL_CHUNK if self._plain is not None else self._compiled.prefill_chunk
+        return PREFILL_CHUNK if self._failure is not None else self._compiled.prefill_chunk
+
+    @property
+    def most_positions(self) -> int | None:
+        """Positions that the cache can have; None where nothing but the model sets an end."""
+        return None if self._failure is not None else self._compiled.most_positions
 
     def run(self, inputs_embeds: Array, past: int, cache: Sequence[Any]) -> Array:
         """Appends tokens to the cache and returns what comes next; see the engine's `run`.
@@ -142,37 +151,43 @@ class GuardedDecoder:
             DeviceError: the graph failed too.
             Cancelled: the work was stopped.
         """
-        if self._plain is None:
+        if self._failure is None:
             try:
                 logits = self._compiled.run(inputs_embeds, past, cache)
             except DeviceError as error:
-                self._plain = self._give_up(error)
+                self._failure = _bare(error)
             else:
-                self._remember(inputs_embeds, past, cache[0].buffer)
+                self._remember(inputs_embeds, past, cache[0])
                 return logits
-        return self._plain.run(inputs_embeds, past, self._reachable(cache, past))
+        plain = self._taken_over(self._failure)
+        return plain.run(inputs_embeds, past, self._reachable(cache, past))
 
     def grow(self, arrays: Sequence[Any], used: int, needed: int, wanted: int) -> list[Any]:
         """A larger cache with the contents of a smaller one; see `kv_cache.Grow`."""
-        if self._plain is None:
+        if self._failure is None:
             try:
                 grown: list[Any] = self._compiled.grow(arrays, used, needed, wanted)
             except DeviceError as error:
-                self._plain = self._give_up(error)
+                self._failure = _bare(error)
             else:
                 if used:
-                    self._read[grown[0].buffer] = self._read.pop(arrays[0].buffer)
+                    self._remember(self._read.pop(arrays[0].buffer)[None, :used], 0, grown[0])
                 return grown
+        self._taken_over(self._failure)
         smaller = self._reachable(arrays, used) if used else self._empty()
         return grow_arrays(smaller, used, needed, wanted)
 
-    def _remember(self, embeds: Array, past: int, cache: Buffer) -> None:
-        kept, length = [], 0
-        for array in self._read.get(cache, []):
-            if length < past:
-                kept.append(array[: past - length])
-                length += len(kept[-1])
-        self._read[cache] = [*kept, np.array(embeds[0])]
+    def _taken_over(self, failure: DeviceError) -> AnyDecoder:
+        if self._plain is None:  # Also where the graph did not open the first time.
+            self._plain = self._give_up(failure)
+        return self._plain
+
+    def _remember(self, embeds: Array, past: int, cache: tensorrt_decoder.CacheArray) -> None:
+        kept = self._read.get(cache.buffer)
+        if kept is None:  # Rows that were never written cost nothing.
+            kept = np.empty((cache.shape[2], embeds.shape[2]), np.float32)
+            self._read[cache.buffer] = kept
+        kept[past : past + embeds.shape[1]] = embeds[0]
 
     def _reachable(self, cache: Sequence[Any], used: int) -> list[Any]:
         """A cache in this computer's memory: itself, or what stands in for one on the GPU."""
@@ -191,7 +206,7 @@ class GuardedDecoder:
     def _read_again(self, cache: Buffer, used: int, arrays: list[Any]) -> None:
         assert self._plain is not None  # It stands in for the engine.
         if used:
-            embeds = np.concatenate(self._read[cache])[None, :used]
+            embeds = self._read[cache][None, :used]
             for start in range(0, used, PREFILL_CHUNK):
                 stop = min(start + PREFILL_CHUNK, used)
                 self._plain.run(embeds[:, start:stop], start, arrays)
@@ -200,3 +215,8 @@ class GuardedDecoder:
         assert self._plain is not None
         shape = (1, self._plain.kv_heads, 0, self._plain.head_dim)
         return [np.zeros(shape, self._plain.cache_dtype)] * (2 * self.layers)
+
+
+def _bare(error: DeviceError) -> DeviceError:
+    """An error without its traceback, which would keep the engine and its memory."""
+    return type(error)(str(error))

@@ -131,7 +131,10 @@ def generate_steps(
         eos_token_ids: ids that end the answer; such a token is yielded too.
         max_new_tokens: at least 1.
     """
-    cache.reserve(len(prompt.keys) + max_new_tokens)
+    # Where the cache cannot be as long as the answer may get, more is asked for when it gets there.
+    most = getattr(decoder, "most_positions", None)
+    wanted = len(prompt.keys) + max_new_tokens
+    cache.reserve(wanted if most is None else max(len(prompt.keys), min(wanted, most)))
     logits = yield from prefill(decoder, cache, prompt)
     ids: list[int] = []
     while True:
@@ -148,6 +151,7 @@ def generate_steps(
             yield TokenStep(token, "length")
             return
         yield TokenStep(token, None)
+        cache.reserve(cache.length + 1)
         key = np.array([token], np.int64)
         logits = decoder.run(embed(key)[None], cache.length, cache.arrays)
         cache.appended(key)

@@ -23,11 +23,13 @@ def kernel_file(gpu: str, driver: str, version: str, engine_sha256: str) -> Path
 
 def read_kernels(path: Path) -> bytes | None:
     """The file's content; None where there is none that can be read."""
-    with suppress(OSError):
+    try:
         content = path.read_bytes()
+    except OSError:
+        return None
+    with suppress(OSError):  # A folder that takes nothing can be read all the same.
         path.touch()
-        return content or None
-    return None
+    return content or None
 
 
 def write_kernels(path: Path, content: bytes) -> None:

@@ -91,6 +91,7 @@ class _Way:
 
 
 _ALL = "Everything fits on the GPU."
+_TOO_LARGE, _NO_ENGINE = "does not fit on the GPU", "has no engine for this GPU"
 _WAYS = (
     _Way("gpu", "gpu", True, False, _ALL),
     _Way(
@@ -129,14 +130,14 @@ _WAYS = (
         "gpu",
         True,
         False,
-        "The decoder does not fit on the GPU and runs on the CPU; the encoders run on the GPU.",
+        f"The decoder {_TOO_LARGE} and runs on the CPU; the encoders run on the GPU.",
     ),
     _Way(
         "cpu",
         "gpu",
         False,
         False,
-        "The decoder does not fit on the GPU and runs on the CPU; the encoders use the GPU one"
+        f"The decoder {_TOO_LARGE} and runs on the CPU; the encoders use the GPU one"
         " after the other.",
     ),
 )
@@ -150,6 +151,7 @@ def place(
     context: int,
     free: Free,
     context_bytes: int = CONTEXT_BYTES,
+    decoder_on_gpu: bool = True,
 ) -> Placement:
     """Decides where each part of a model runs.
 
@@ -159,14 +161,20 @@ def place(
         context: tokens that a conversation is to have.
         free: memory that may be used; no `gpu` means that there is none.
         context_bytes: what the driver takes once more; 0 if it is counted in `free` already.
+        decoder_on_gpu: False where it cannot run there whatever the room, so that it takes none.
     """
     if free.gpu is not None:
         room = int(free.gpu * (1 - MARGIN)) - context_bytes
         for way in _WAYS:
+            if way.decoder == "gpu" and not decoder_on_gpu:
+                continue
             found = _try(parts, token_bytes, context, room, way)
             if found is not None:
                 rows = (*found[0], Row("context", "gpu", context_bytes, 0))
-                return _finished(rows, found[1], way.reason, free)
+                reason = way.reason
+                if not decoder_on_gpu:
+                    reason = reason.replace(_TOO_LARGE, _NO_ENGINE)
+                return _finished(rows, found[1], reason, free)
     rows = tuple(_row(part, "cpu", True) for part in parts)
     rows += (Row("cache", "cpu", token_bytes[1] * context, 0),)
     return _finished(rows, context, _NO_GPU if free.gpu is None else _TOO_SMALL, free)

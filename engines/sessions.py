@@ -159,7 +159,11 @@ class Sessions:
         session = self.compiled.session(graph, self._run_plain)
         if session is None:
             return None
-        _check(session, self._bundle.config.graphs[graph])
+        try:
+            _check(session, self._bundle.config.graphs[graph])
+        except BundleError as error:  # The graph itself may well be what it should.
+            self.compiled.refuse(graph, str(error))
+            return None
         return GuardedSession(session, partial(self._give_up, graph))
 
     def _give_up(self, graph: str, error: DeviceError) -> AnySession:

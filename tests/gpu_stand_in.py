@@ -9,6 +9,7 @@ reads too early, or writes too early into what is still to be copied, gets wrong
 import ctypes
 import inspect
 import re
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -315,6 +316,7 @@ class FakeIRuntimeConfig(Checked):
         return FakeIRuntimeCache(self._s, self._s.trt.IRuntimeCache)
 
     def set_runtime_cache(self, cache: Any) -> bool:
+        object.__setattr__(self, "_cache", weakref.ref(cache))
         return True
 
 
@@ -323,6 +325,9 @@ class FakeIExecutionContext(Checked):
         super().__init__(stand_in, real)
         for name, value in (("_engine", engine), ("_shapes", {}), ("_addresses", {})):
             object.__setattr__(self, name, value)
+
+    def _made_with(self, config: Any) -> None:
+        object.__setattr__(self, "_kept", (weakref.ref(config), config._cache))
 
     def set_input_shape(self, name: str, shape: Any) -> bool:
         wanted = self._engine._tensors[name][2]
@@ -354,6 +359,9 @@ class FakeIExecutionContext(Checked):
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         assert stream_handle == STREAM
+        # "Keep the IRuntimeConfig and IRuntimeCache alive while contexts created from them are in
+        # use" (TensorRT-RTX, CPU-Only AOT, deferred weight loading).
+        assert all(kept() is not None for kept in self._kept)
         tensors = self._engine._tensors
         assert set(self._addresses) == set(tensors), "a tensor has no address"
         assert not self._unset()
@@ -433,7 +441,9 @@ class FakeICudaEngine(Checked):
     def create_execution_context(self, **named: Any) -> Any:
         graphs = self._s.trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         assert named["runtime_config"].cuda_graph_strategy == graphs
-        return FakeIExecutionContext(self._s, self._s.trt.IExecutionContext, self)
+        context = FakeIExecutionContext(self._s, self._s.trt.IExecutionContext, self)
+        context._made_with(named["runtime_config"])
+        return context
 
     def _alias(self, name: str) -> str | None:
         return name.replace("present", "past_key_values") if name.startswith("present") else None

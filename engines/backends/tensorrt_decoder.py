@@ -23,6 +23,14 @@ Array = NDArray[Any]
 _ALIGNMENT = 256
 # Bytes of a number in the cache.
 _WIDTHS = {"float16": 2, "bfloat16": 2, "float32": 4}
+# What `_Block` lays out, by type; the library reads an address without asking what lies there.
+_TYPES = {
+    "inputs_embeds": "float32",
+    "position_ids": "int64",
+    "write_indices": "int64",
+    "attention_mask": "bool",
+    "logits": "float32",
+}
 
 
 @dataclass(frozen=True)
@@ -67,11 +75,18 @@ class DecoderSession:
             self.kv_heads, self.head_dim = int(kv_heads), int(head_dim)
             self._width = _WIDTHS[dtype]
             least, _, largest = entry.profiles["attention_mask"]
+            tensors = {**entry.inputs, **entry.outputs}
+            fits = all(tensors[name][0] == dtype for name, dtype in _TYPES.items())
         except (KeyError, ValueError, IndexError) as error:
             raise EngineFileError(
                 f"{session.path} does not have a compiled decoder's inputs and outputs; build it"
                 " anew with vl2-export engines."
             ) from error
+        if not fits:
+            raise EngineFileError(
+                f"{session.path} takes its inputs in other types than this program gives; build it"
+                " anew with vl2-export engines."
+            )
         for name in self._names:
             if session.engine.aliased_input(f"present.{name}") != f"past_key_values.{name}":
                 raise EngineFileError(
@@ -265,13 +280,14 @@ class _Block:
         self._staging.free()
 
     def _tensors(self, length: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
-        return {
-            "inputs_embeds": (np.dtype(np.float32), (1, length, self._hidden)),
-            "position_ids": (np.dtype(np.int64), (1, length)),
-            "write_indices": (np.dtype(np.int64), (1,)),
-            "attention_mask": (np.dtype(np.bool_), (1, 1, length, self.capacity)),
-            "logits": (np.dtype(np.float32), (1, 1, self._vocab)),
+        shapes = {
+            "inputs_embeds": (1, length, self._hidden),
+            "position_ids": (1, length),
+            "write_indices": (1,),
+            "attention_mask": (1, 1, length, self.capacity),
+            "logits": (1, 1, self._vocab),
         }
+        return {name: (np.dtype(_TYPES[name]), shape) for name, shape in shapes.items()}
 
     def _place(self, length: int) -> int:
         end = 0

@@ -74,15 +74,15 @@ def _logger() -> Any:
     trt = library()
 
     class Log(trt.ILogger):  # type: ignore[misc, name-defined]
-        """Keeps the last error; stdout and stderr are ours."""
+        """Keeps the errors of one call; stdout and stderr are ours."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.last = ""
+            self.errors: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                self.last = message
+                self.errors.append(message)
 
     return Log()
 
@@ -144,7 +144,7 @@ class Engine:
         self._engine = self.ask(self._runtime.deserialize_cuda_engine, plan)
         self.inputs, self.outputs = self._tensors()
         self._check_tensors()
-        self._cache, self._context = self._open_context()
+        self._config, self._cache, self._context = self._open_context()
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
         self._settled = True
@@ -156,13 +156,14 @@ class Engine:
             DeviceMemoryError: the GPU's memory is full.
             DeviceError: anything else.
         """
-        self._log.last = ""
+        self._log.errors.clear()
         try:
             value = function(*arguments, **named)
         except (RuntimeError, TypeError, ValueError, MemoryError) as error:
             raise self._failure(function, str(error)) from error
         if value is None or value is False:
-            raise self._failure(function, self._log.last)
+            # The first is the cause, the others are what came of it.
+            raise self._failure(function, next(iter(self._log.errors), ""))
         return value
 
     def set_input(self, name: str, shape: tuple[int, ...], address: int) -> None:
@@ -180,8 +181,16 @@ class Engine:
             self._addresses[name] = address
 
     def output_shape(self, name: str) -> tuple[int, ...]:
-        """The shape of an output for the inputs as they are set."""
-        return tuple(int(n) for n in self.ask(self._context.get_tensor_shape, name))
+        """The shape of an output for the inputs as they are set.
+
+        Raises:
+            DeviceError: the library does not know it before it runs.
+        """
+        function = self._context.get_tensor_shape
+        shape = tuple(int(n) for n in self.ask(function, name))
+        if any(n < 0 for n in shape):
+            raise self._failure(function, f"it does not know the shape of {name}")
+        return shape
 
     def aliased_input(self, output: str) -> str:
         """The input in whose memory an output is written; empty if it has its own."""
@@ -212,7 +221,12 @@ class Engine:
     def close(self) -> None:
         """Gives the GPU's memory back; the engine cannot be used any more."""
         # In this order: each was made by the next.
-        self._context = self._cache = self._engine = self._runtime = None
+        self._context = self._cache = self._config = self._engine = self._runtime = None
+
+    def __del__(self) -> None:
+        # Let go without `close`, they would go in the order in which they came.
+        with suppress(Exception):
+            self.close()
 
     def _refuse_unfit(self, plan: mmap.mmap | bytes) -> None:
         trt = library()
@@ -253,7 +267,8 @@ class Engine:
                     " anew with vl2-export engines."
                 )
 
-    def _open_context(self) -> tuple[Any, Any]:
+    def _open_context(self) -> tuple[Any, Any, Any]:
+        # Configuration and cache must live as long as the context that is made with them.
         trt = library()
         config = self.ask(self._engine.create_runtime_config)
         cache = self.ask(config.create_runtime_cache)
@@ -270,7 +285,8 @@ class Engine:
         self._configure(config, name, specialise.EAGER)
         # The library records the launches of a run and replays them while nothing changes.
         self._configure(config, "cuda_graph_strategy", trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE)
-        return cache, self.ask(self._engine.create_execution_context, runtime_config=config)
+        context = self.ask(self._engine.create_execution_context, runtime_config=config)
+        return config, cache, context
 
     def _configure(self, config: Any, name: str, value: Any) -> None:
         try:
@@ -281,14 +297,15 @@ class Engine:
     def _keep_kernels(self) -> None:
         if self._kernels is None:
             return
-        blob = self.ask(self._cache.serialize)
-        if blob.nbytes != self._kernel_bytes:
-            self._kernel_bytes = blob.nbytes
-            write_kernels(self._kernels, bytes(blob))
+        with suppress(DeviceError):  # Without it, the next start compiles again.
+            blob = self.ask(self._cache.serialize)
+            if blob.nbytes != self._kernel_bytes:
+                self._kernel_bytes = blob.nbytes
+                write_kernels(self._kernels, bytes(blob))
 
     def _failure(self, function: Callable[..., Any], text: str) -> DeviceError:
         name = getattr(function, "__name__", type(function).__name__)
-        if "outofmemory" in text.lower().replace(" ", ""):
+        if any(_tells_full(said) for said in (text, *self._log.errors)):
             return DeviceMemoryError(
                 f"The GPU's memory does not hold {self.path.name}; close other programs that use"
                 " it, or use --device cpu."
@@ -298,6 +315,12 @@ class Engine:
             f"TensorRT failed with {self.path.name} ({name}{detail}); use --device cpu, or build"
             " the engine anew with vl2-export engines."
         )
+
+
+def _tells_full(text: str) -> bool:
+    # "OutOfMemory", "out of memory", CUDA_ERROR_OUT_OF_MEMORY, cudaErrorMemoryAllocation.
+    plain = text.lower().replace(" ", "").replace("_", "")
+    return "outofmemory" in plain or "errormemoryallocation" in plain
 
 
 def _first_line(text: str) -> str:

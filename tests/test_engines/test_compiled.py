@@ -13,12 +13,16 @@ import pytest
 
 import engines
 from engines import devices, engine_files
+from engines.backends.cuda_driver import Device
+from engines.backends.tensorrt_decoder import pieces
 from engines.backends.tensorrt_engine import compiler
 from engines.bundle import open_bundle
+from engines.compiled import CompiledGraphs
 from engines.config import ClipOptions
 from engines.engine_files import EngineSet, graph_hash, write_engines
 from engines.engine_trust import Outcome, recall, record, records_path
-from engines.events import Result
+from engines.errors import BundleError, DeviceError
+from engines.events import Result, TextPiece
 from engines.messages import clip_message
 from engines.model import VideoLlama2
 from engines.sampling import GenerateOptions
@@ -166,6 +170,16 @@ def test_an_engine_is_tested_once_a_machine(
     assert len(stand_in.executions) == first
 
 
+def test_the_decoder_s_test_writes_a_token_too(folder: Path, stand_in: StandIn) -> None:
+    model = load(folder)
+    model.sessions.decoder("decoder")
+    lengths = [e["inputs_embeds"][1] for e in stand_in.executions if "inputs_embeds" in e]
+    with np.load(folder / "selftest.npz") as stored:
+        prompt = 4 + len(stored["visual_tokens"])
+    assert sum(lengths) == prompt
+    assert lengths == [b - a for a, b in pieces(prompt - 1, 1 << 20)] + [1]
+
+
 @pytest.fixture
 def wrong_decoder(tiny_bundle: Path, folder: Path, tmp_path: Path) -> Path:
     """A decoder of the same form that computes something else."""
@@ -211,6 +225,21 @@ def test_an_engine_that_ended_the_program_is_not_tried_again(
     assert result.token_ids == wanted
     assert set(places(result).values()) == {"cpu"}
     assert "ended the program in the self-test" in reason(result, "audio")
+
+
+def test_a_gpu_that_had_failed_before_says_nothing_about_the_engine(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failed(_: Device) -> None:
+        raise DeviceError("The GPU failed (cuStreamSynchronize: CUDA_ERROR_ILLEGAL_ADDRESS).")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Device, "synchronise", failed)
+        result = ask(load(folder))
+    assert result.token_ids == wanted
+    assert set(places(result).values()) == {"cpu"}
+    assert not records_path().exists()
+    assert places(ask(load(folder))) == dict.fromkeys(GRAPHS, "tensorrt")
 
 
 def test_a_test_that_the_user_ends_says_nothing_about_the_engine(
@@ -350,6 +379,68 @@ def test_an_encoder_that_fails_hands_over_to_its_graph(
     assert "TensorRT failed with audio.engine" in reason(result, "audio")
 
 
+@pytest.mark.parametrize("part", ["audio", "decoder"])
+def test_a_graph_that_did_not_open_is_tried_again(
+    folder: Path,
+    wanted: tuple[int, ...],
+    stand_in: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+) -> None:
+    model = load(folder)
+    ask(model)
+    real, gone = FakeIExecutionContext.execute_async_v3, folder / "gone"
+    failing = "fbank" if part == "audio" else "inputs_embeds"
+
+    def refused(self: Any, stream_handle: int) -> bool:
+        return failing not in self._shapes and real(self, stream_handle)
+
+    monkeypatch.setattr(FakeIExecutionContext, "execute_async_v3", refused)
+    for _ in range(2):
+        model.forget()
+        (folder / f"{part}.onnx").rename(gone)
+        with pytest.raises(BundleError, match="was moved or deleted while it was in use"):
+            ask(model)
+        gone.rename(folder / f"{part}.onnx")
+    result = ask(model)
+    assert result.token_ids == wanted
+    assert places(result) == {**dict.fromkeys(GRAPHS, "tensorrt"), part: "cpu"}
+
+
+def test_an_engine_of_other_outputs_than_the_manifest_s_leaves_the_graph_to_answer(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engines import sessions
+
+    real = sessions._check
+
+    def fussy(session: Any, declared: Any) -> None:
+        if "TensorRT for RTX" in session.providers and "fbank" in session.inputs:
+            raise BundleError("audio.engine does not have the outputs that the manifest says.")
+        real(session, declared)
+
+    monkeypatch.setattr(sessions, "_check", fussy)
+    result = ask(load(folder))
+    assert result.token_ids == wanted
+    assert places(result) == {**dict.fromkeys(GRAPHS, "tensorrt"), "audio": "cpu"}
+
+
+def test_the_longest_answer_does_not_keep_the_decoder_from_the_gpu(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn
+) -> None:
+    model, cpu = load(folder), load(folder, "cpu")
+    # And the prompt besides, but this answer is not as long.
+    steps = model.generate(ASK, GenerateOptions(max_new_tokens=CAPACITY, ignore_eos=True))
+    pieces_seen = (step for step in steps if isinstance(step, TextPiece))
+    assert tuple(next(pieces_seen).token_id for _ in wanted) == wanted
+    steps.close()
+    assert {p.part: p.device for p in model.sessions.devices()}["decoder"] == "tensorrt"
+    # One that does get there goes on in the graph.
+    result, plain = ask(model, tokens=CAPACITY), ask(cpu, tokens=CAPACITY)
+    assert result.token_ids == plain.token_ids
+    assert "was built for 448" in reason(result, "decoder")
+
+
 def test_a_longer_prompt_than_the_engine_was_built_for(folder: Path, stand_in: StandIn) -> None:
     result = ask(load(folder), LONG, tokens=2)
     assert result.usage.prompt_tokens > CAPACITY
@@ -384,10 +475,20 @@ def test_encoders_take_turns_where_the_gpu_is_tight(
     rows = [Row(part, "gpu", 1, 1, kept=False) for part in GRAPHS[:3]]
     plan = Placement((*rows, Row("decoder", "gpu", 1, 1)), CAPACITY, 0, 0, True, "Tight.")
     monkeypatch.setattr("engines.compiled.CompiledGraphs._place", lambda _: plan)
+    most, real = 0, CompiledGraphs._load
+
+    def counted(self: CompiledGraphs, graph: str) -> Any:
+        nonlocal most
+        found = real(self, graph)
+        most = max(most, len(set(self._open) - {"decoder"}))
+        return found
+
+    monkeypatch.setattr(CompiledGraphs, "_load", counted)
     model = load(folder)
     result = ask(model)
     assert result.token_ids == wanted
     assert places(result) == dict.fromkeys(GRAPHS, "tensorrt")
+    assert most == 1
     assert model.sessions.compiled is not None
     assert sorted(model.sessions.compiled._open) == ["audio", "decoder"]  # The last, and it.
 

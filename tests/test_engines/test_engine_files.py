@@ -213,6 +213,33 @@ def test_a_file_swapped_after_it_was_checked_is_not_seen(bundle: Bundle, tmp_pat
         assert mapped[:] == CODE
 
 
+def test_a_file_written_into_after_it_was_checked_is_not_seen(bundle: Bundle) -> None:
+    found = read_engines(bundle, "sm89")
+    with open_engine(bundle, found, "decoder", RTX) as held:
+        with (engines_dir(bundle.path, "sm89") / "decoder.engine").open("r+b") as file:
+            file.write(b"x" * len(CODE))
+        assert held[:] == CODE
+
+
+@pytest.mark.parametrize("part", ["engines", "engines/sm89"])
+def test_a_folder_behind_a_link_is_neither_read_nor_written(
+    bundle: Bundle, tmp_path: Path, part: str
+) -> None:
+    folder = bundle.path / part
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    refused("is a link, not a folder of engines", lambda: read_engines(bundle, "sm89"))
+    refused("is a link", lambda: write_engines(bundle, engine_set(bundle)))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names")
+def test_a_list_that_is_a_pipe_is_not_waited_for(bundle: Bundle) -> None:
+    path = engines_dir(bundle.path, "sm89") / "engines.json"
+    path.unlink()
+    os.mkfifo(path)
+    refused("is not a file", lambda: read_engines(bundle, "sm89"))
+
+
 def test_another_compiler(bundle: Bundle) -> None:
     found = read_engines(bundle, "sm89")
     for other in (Compiler("rtx", "1.8.0"), Compiler("classic", "1.7.1.116")):

@@ -79,6 +79,20 @@ def test_tokens_until_the_limit(decoder: CountingDecoder, cache: KvCache) -> Non
     ]
 
 
+def test_a_cache_shorter_than_the_longest_answer_is_outgrown_only_by_a_long_one(
+    decoder: CountingDecoder, cache: KvCache
+) -> None:
+    decoder.most_positions = 64  # type: ignore[attr-defined]
+    assert answer(decoder, cache, prompt(3, 5), limit=500)[-1] == TokenStep(8, "stop")
+    assert cache.capacity == 64
+    greedy = make_sampler(Sampling())
+    steps = list(generate_steps(decoder, cache, prompt(3, 5), embed, greedy, (), 70))
+    assert len(steps) == 71
+    assert cache.capacity > 64
+    assert cache.length == 2 + 70 - 1
+    assert decoder.runs[-1] == (70, 1)
+
+
 def test_a_long_prompt_is_read_in_chunks(decoder: CountingDecoder, cache: KvCache) -> None:
     cache.reserve(7)
     steps = prefill(decoder, cache, prompt(1, 2, 3, 4, 5, 6, 7), chunk=3)

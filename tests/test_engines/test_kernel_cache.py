@@ -25,6 +25,17 @@ def test_what_is_kept_is_read_back(tmp_path: Path) -> None:
     assert read_kernels(file) is None
 
 
+def test_what_cannot_be_marked_as_used_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    (tmp_path / "a.kernels").write_bytes(b"compiled")
+    monkeypatch.setattr(Path, "touch", refused)
+    assert read_kernels(tmp_path / "a.kernels") == b"compiled"
+
+
 def test_a_disk_that_takes_nothing_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     write_kernels(tmp_path / "file" / "a.kernels", b"compiled")

@@ -174,6 +174,17 @@ def test_the_order_of_giving_up_is_encoders_then_context_then_the_decoder() -> N
     assert nothing.gpu_bytes == 0
 
 
+def test_a_decoder_without_an_engine_takes_no_room_from_the_encoders() -> None:
+    parts = (part("vision_tower", 900, 100), part("decoder", 4000, 400))
+    free = Free(5000, None)
+    assert summary(place(parts, (1, 2), 500, free, 0))[:2] == ("cpu", "gpu")
+    found = place(parts, (1, 2), 100, Free(4800, None), 0)
+    assert (found.where("decoder"), found.where("vision_tower")) == ("gpu", "cpu")
+    found = place(parts, (1, 2), 100, Free(4800, None), 0, decoder_on_gpu=False)
+    assert (found.where("decoder"), found.where("vision_tower")) == ("cpu", "gpu")
+    assert found.reason.startswith("The decoder has no engine for this GPU and runs on the CPU;")
+
+
 def test_without_a_gpu_all_is_in_this_computer_s_memory() -> None:
     parts = (part("decoder", 4000, 400),)
     found = place(parts, (1, 2), 100, Free(None, 8600))

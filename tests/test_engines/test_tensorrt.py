@@ -1,5 +1,6 @@
 """Compiled engines on a stand-in for the GPU alone (tests/gpu_stand_in.py)."""
 
+import gc
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -220,6 +221,22 @@ def test_an_encoder_takes_any_number_of_frames(
     assert stand_in.live == {}
 
 
+def test_an_engine_that_is_let_go_gives_its_context_back_first(
+    open_engine: Callable[..., Session], tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_with_alive: list[bool] = []
+
+    def gone(self: Any) -> None:
+        made_with_alive.append(all(kept() is not None for kept in self._kept))
+
+    monkeypatch.setattr(gpu_stand_in.FakeIExecutionContext, "__del__", gone, raising=False)
+    session = open_engine(TOWER, tiny_bundle / "vision_tower.onnx")
+    session.run({"pixel_values": np.zeros((1, 3, 8, 8), np.float32)})
+    del session
+    gc.collect()
+    assert made_with_alive == [True]
+
+
 def test_an_array_of_another_type_is_refused(
     open_engine: Callable[..., Session], tiny_bundle: Path
 ) -> None:
@@ -275,6 +292,62 @@ def test_an_engine_that_is_not_what_its_list_says(
     stand_in.models[PLAN] = tiny_bundle / "vision_tower.onnx"
     with pytest.raises(EngineFileError, match="inputs and outputs that its list says"):
         Engine(PLAN, entry_of(standard_decoder), Path("a.engine"), Device(gpus()[0]))
+
+
+@pytest.mark.parametrize("name", ["position_ids", "inputs_embeds", "attention_mask", "logits"])
+def test_a_decoder_of_other_types_is_refused(
+    open_engine: Callable[..., Session], standard_decoder: Path, name: str
+) -> None:
+    session = open_engine(PLAN, standard_decoder)
+    entry = session.engine.entry
+    tensors = entry.outputs if name == "logits" else entry.inputs
+    tensors[name] = ("int32", tensors[name][1])
+    with pytest.raises(EngineFileError, match="takes its inputs in other types"):
+        DecoderSession(session)
+
+
+def test_an_output_whose_shape_is_not_known_is_a_sentence(
+    open_engine: Callable[..., Session], tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = open_engine(TOWER, tiny_bundle / "vision_tower.onnx")
+    unknown = {"vision_features": (-1, 4, 16)}
+    monkeypatch.setattr(gpu_stand_in.FakeIExecutionContext, "_outputs", lambda _: unknown)
+    with pytest.raises(DeviceError, match="does not know the shape of vision_features"):
+        session.run({"pixel_values": np.zeros((1, 3, 8, 8), np.float32)})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Error Code 2: OutOfMemory (Requested size was 5 bytes.)",
+        "Error Code 1: Cuda Runtime (out of memory)",
+        "Error Code 1: Cuda Driver (CUDA_ERROR_OUT_OF_MEMORY)",
+        "cudaErrorMemoryAllocation",
+    ],
+)
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_full_gpu_is_told_from_a_broken_engine_by_whichever_error_says_so(
+    open_engine: Callable[..., Session],
+    tiny_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+    at: int,
+) -> None:
+    session = open_engine(TOWER, tiny_bundle / "vision_tower.onnx")
+    log = session.engine._log
+    messages = ["Error Code 4: Internal Error", said][:: 1 if at else -1]
+
+    def refused(self: Any, stream_handle: int) -> bool:
+        for message in messages:
+            log.log(log.Severity.ERROR, message)
+        return False
+
+    monkeypatch.setattr(gpu_stand_in.FakeIExecutionContext, "execute_async_v3", refused)
+    with pytest.raises(DeviceMemoryError):
+        session.run({"pixel_values": np.zeros((1, 3, 8, 8), np.float32)})
+    messages[:] = ["the cause", "what came of it"]
+    with pytest.raises(DeviceError, match=r"execute_async_v3: the cause\)"):
+        session.run({"pixel_values": np.zeros((1, 3, 8, 8), np.float32)})
 
 
 def test_an_engine_that_would_copy_its_cache_is_refused(
@@ -350,11 +423,11 @@ def attempt(*arguments: Any) -> Any:
 
 
 def harmless(names: list[str], index: int) -> bool:
-    """Whether nobody notices a call failing: giving back, and kernels compiled before."""
+    """Whether nobody notices a call failing: giving back, and keeping compiled kernels."""
     while names[index] in ("cuCtxSetCurrent", "cuStreamSynchronize") and index + 1 < len(names):
         index += 1  # What they prepare for.
     giving_back = ("cuMemFree", "cuMemFreeHost", "cuStreamDestroy", "cuDevicePrimaryCtxRelease")
-    return names[index] in (*giving_back, "deserialize")
+    return names[index] in (*giving_back, "deserialize", "serialize")
 
 
 @pytest.mark.parametrize("how", ["refused", "exception", "memory"])
