@@ -21,28 +21,39 @@ def argument(module: str) -> str:
     return f"--{module}"
 
 
-def start(module: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start(
+    module: str, variables: Mapping[str, str] | None = None, *, quiet: bool = False
+) -> subprocess.Popen[bytes]:
     """Start a module of ours with pipes for stdin and stdout.
 
     Args:
         module: its full name; it calls `take_pipes` first.
         variables: of its environment, beside this process's own.
+        quiet: it gets no stderr, which may be a terminal that could be read from, too.
 
     Raises:
         OSError: the system can start no further process.
     """
     flags = 0
+    executable: str | None = None
+    interpreter: dict[str, str] = {}
     if sys.platform == "win32":
         flags = subprocess.CREATE_NO_WINDOW
+        base = getattr(sys, "_base_executable", sys.executable)
+        if not getattr(sys, "frozen", False) and base != sys.executable:
+            # A virtual environment's python.exe only starts another process, which a job object
+            # would not let it; told so, that other one finds the environment by itself.
+            executable, interpreter = base, {"__PYVENV_LAUNCHER__": sys.executable}
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     return subprocess.Popen(
         command(module),
+        executable=executable,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         # A program with a window may have none.
-        stderr=subprocess.DEVNULL if sys.__stderr__ is None else None,
-        env={**environment, **(variables or {})},
+        stderr=subprocess.DEVNULL if quiet or sys.__stderr__ is None else None,
+        env={**environment, **interpreter, **(variables or {})},
         creationflags=flags,
         # Ctrl+C on a terminal is this process's to hear: it closes the child.
         start_new_session=sys.platform != "win32",

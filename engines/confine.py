@@ -72,6 +72,20 @@ _REFUSED = {
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
     "kill": (62, 129),
+    "tkill": (200, 130),
+    "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240),
+    "process_madvise": (440, 440),
+    "process_mrelease": (448, 448),
+    "kcmp": (312, 272),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
+    "sched_setaffinity": (203, 122),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274),
     "pidfd_open": (434, 434),
     "pidfd_getfd": (438, 438),
     "pidfd_send_signal": (424, 424),
@@ -83,6 +97,9 @@ _REFUSED = {
     "chroot": (161, 51),
     "setns": (308, 268),
     "unshare": (272, 97),
+    "mount_setattr": (442, 442),
+    "fsconfig": (431, 431),
+    "fspick": (433, 433),
     "fsopen": (430, 430),
     "fsmount": (432, 432),
     "move_mount": (429, 429),
@@ -94,7 +111,10 @@ _REFUSED = {
     "request_key": (249, 218),
     "init_module": (175, 105),
     "finit_module": (313, 273),
+    "delete_module": (176, 106),
     "kexec_load": (246, 104),
+    "kexec_file_load": (320, 294),
+    "io_setup": (206, 0),
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
@@ -127,21 +147,52 @@ _REFUSED = {
     "setxattr": (188, 5),
     "lsetxattr": (189, 6),
     "fsetxattr": (190, 7),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "getxattr": (191, 8),
+    "lgetxattr": (192, 9),
+    "fgetxattr": (193, 10),
+    "listxattr": (194, 11),
+    "llistxattr": (195, 12),
+    "flistxattr": (196, 13),
     "utimensat": (280, 88),
     "utimes": (235, -1),
+    "utime": (132, -1),
+    "futimesat": (261, -1),
     "shmget": (29, 194),
     "shmat": (30, 196),
+    "shmctl": (31, 195),
     "msgget": (68, 186),
+    "msgsnd": (69, 189),
+    "msgrcv": (70, 188),
+    "msgctl": (71, 187),
     "semget": (64, 190),
+    "semctl": (66, 191),
+    "semop": (65, 193),
+    "semtimedop": (220, 192),
     "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
     "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
     "fanotify_init": (300, 262),
+    "inotify_init": (253, -1),
+    "inotify_init1": (294, 26),
 }
 # A library that meets ENOSYS takes the older call, whose arguments a filter can see.
 _NOT_THERE = {"clone3": (435, 435), "openat2": (437, 437)}
+# Those that came after Linux 5.17 cannot be known here, nor does any library need them.
+_FIRST_UNKNOWN = 450
 _OPEN, _OPENAT, _CLONE = (2, -1), (257, 56), (56, 220)
+_MMAP, _FCNTL, _IOCTL, _TGKILL = (9, 222), (72, 25), (16, 29), (234, 131)
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, AUDIT_ARCH_…
 _CLONE_THREAD = 0x10000
+# Neither kind of memory counts against RLIMIT_DATA: shared by nobody, and growing downwards.
+_MAP_SHARED, _MAP_ANONYMOUS, _MAP_GROWSDOWN = 0x01, 0x20, 0x100
+# F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY: they make the system send signals.
+_SIGNALLING = (8, 10, 15, 1024, 1026)
+# TCGETS, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX: what Python asks of a descriptor.
+_ASKING = (0x5401, 0x5413, 0x541B, 0x5450, 0x5451)
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 # The filter's machine: <linux/bpf_common.h>, <linux/seccomp.h>.
@@ -172,6 +223,7 @@ def filter_program(machine: str) -> bytes | None:
         for numbers in calls.values():
             if numbers[column] >= 0:
                 code += [(_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _ERRNO | answer)]
+    code += [(_ABOVE, 0, 1, _FIRST_UNKNOWN), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]
     # A file may be opened for reading only; a new thread is one, a new process none.
     for numbers, argument, bits in ((_OPEN, 1, _WRITING), (_OPENAT, 2, _WRITING)):
         if numbers[column] >= 0:
@@ -183,6 +235,20 @@ def filter_program(machine: str) -> bytes | None:
                 (_RETURN, 0, 0, _ALLOW),
             ]
     code += [
+        (_EQUAL, 0, 6, _MMAP[column]),
+        (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * 3),
+        (_ANY_BIT, 2, 0, _MAP_GROWSDOWN),
+        (_ANY_BIT, 0, 2, _MAP_ANONYMOUS),
+        (_ANY_BIT, 0, 1, _MAP_SHARED),
+        (_RETURN, 0, 0, _ERRNO | _EACCES),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+    refused = _ERRNO | _EACCES
+    code += _by_argument(_FCNTL[column], 1, _SIGNALLING, refused, _ALLOW)
+    code += _by_argument(_IOCTL[column], 1, _ASKING, _ALLOW, refused)
+    # A library's abort() signals its own process.
+    code += _by_argument(_TGKILL[column], 0, (os.getpid(),), _ALLOW, refused)
+    code += [
         (_EQUAL, 0, 4, _CLONE[column]),
         (_LOAD, 0, 0, _ARGUMENTS_AT),
         (_ANY_BIT, 1, 0, _CLONE_THREAD),
@@ -191,6 +257,20 @@ def filter_program(machine: str) -> bytes | None:
         (_RETURN, 0, 0, _ALLOW),
     ]
     return b"".join(struct.pack("HBBI", *instruction) for instruction in code)
+
+
+def _by_argument(
+    number: int, argument: int, values: tuple[int, ...], among: int, else_: int
+) -> list[tuple[int, int, int, int]]:
+    """Answer a system call by whether one of its arguments is among some values."""
+    count = len(values)
+    return [
+        (_EQUAL, 0, count + 3, number),
+        (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * argument),
+        *((_EQUAL, count - i, 0, value) for i, value in enumerate(values)),
+        (_RETURN, 0, 0, else_),
+        (_RETURN, 0, 0, among),
+    ]
 
 
 def filter_system_calls() -> bool:

@@ -6,7 +6,9 @@ its name. Kinds: "video" (also animated pictures and folders of frames), "image"
 Times count in seconds from the clip's first picture (a sound file: from its first sample).
 """
 
+import dataclasses
 import hashlib
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -29,6 +31,14 @@ HASH_BLOCKS = 64
 # What is remembered of clips asked about before: small, and asked for again and again.
 REMEMBERED = 16
 SOUND_CHANNELS = 2  # of what is played
+# Beyond these no answer is believed: times in s (an animated picture may last some weeks), and what
+# is counted (pixels, frames, Hz).
+MOST_TIME_S = 1e8
+MOST_COUNTED = 1 << 31
+MOST_NOTES, MOST_NOTED = 16, 1000
+# Of a piece of sound to be played, and by how much sound may run ahead of its own times.
+LONGEST_PIECE_S = 60.0
+SOUND_AHEAD_S = 1.0
 
 T = TypeVar("T")
 
@@ -189,7 +199,15 @@ def probe(path: Path) -> MediaInfo:
 @lru_cache(maxsize=REMEMBERED)
 def _probe(path: Path, stamp: object) -> MediaInfo:
     """`stamp` makes a changed file another key of the cache."""
-    return replace(_facts(MediaInfo, _one(path, "probe"), path), path=path)
+    info = _facts(MediaInfo, _one(path, "probe"), path)
+    measures = (info.width, info.height, info.frame_count, info.sample_rate, info.channels)
+    seen = info.width is not None and info.height is not None and info.frame_count is not None
+    positive = all(number is None or number > 0 for number in (*measures, info.fps))
+    # Only sound has no pictures, and only a still picture has no length.
+    whole = seen != (info.kind == "audio") and (info.duration_s is None) == (info.kind == "image")
+    if not (positive and whole and (info.duration_s or 0.0) >= 0):
+        raise _nonsense(path)
+    return replace(info, path=path)
 
 
 def clip_hash(path: Path) -> str:
@@ -254,7 +272,10 @@ def _timeline(path: Path, stamp: object) -> Timeline:
     packet = _one(path, "timeline")
     facts = _facts(TimelineFacts, packet, path)
     times_s = _array(packet, "float64", 1, path)
-    if not len(times_s) or not np.isfinite(times_s).all():
+    sane = len(times_s) and np.isfinite(times_s).all() and np.abs(times_s).max() <= MOST_TIME_S
+    if not sane or (np.diff(times_s) < 0).any() or facts.end_s < times_s[-1]:
+        raise _nonsense(path)
+    if facts.fps is not None and facts.fps <= 0:
         raise _nonsense(path)
     return Timeline(times_s, facts.end_s, facts.fps, facts.notes)
 
@@ -272,9 +293,9 @@ def read_frames(path: Path, indices: Sequence[int]) -> Generator[Frame]:
     for packet in media_process.call(path, "frames", indices=wanted):
         facts = _facts(FrameFacts, packet, path)
         rgb = _array(packet, "uint8", 3, path)
-        if rgb.shape[2] != 3 or not rgb.size:
-            raise _nonsense(path)
         count += 1
+        if rgb.shape[2] != 3 or not rgb.size or count > len(wanted):
+            raise _nonsense(path)
         yield Frame(facts.time_s, rgb, facts.exact)
     if count != len(wanted):
         raise _nonsense(path)
@@ -291,7 +312,10 @@ def sound_info(path: Path) -> SoundInfo | None:
 
 @lru_cache(maxsize=REMEMBERED)
 def _sound_info(path: Path, stamp: object) -> SoundInfo | None:
-    return _facts(SoundTrackFacts, _one(path, "sound_info"), path).info
+    info = _facts(SoundTrackFacts, _one(path, "sound_info"), path).info
+    if info is not None and not (info.sample_rate > 0 and info.start_s <= info.end_s):
+        raise _nonsense(path)
+    return info
 
 
 def read_sound(
@@ -308,10 +332,16 @@ def read_sound(
     """
     spans = [[float(start), float(end)] for start, end in spans_s]
     asked = media_process.call(path, "sound", spans=spans, rate=rate, first_channel=first_channel)
-    sounds = []
+    sounds: list[Sound] = []
     for packet in asked:
         facts = _facts(SoundFacts, packet, path)
         samples = _array(packet, "float32", 1, path)
+        expected = facts.sample_rate > 0 if rate is None else facts.sample_rate == rate
+        if len(sounds) == len(spans) or not expected:
+            raise _nonsense(path)
+        start_s, end_s = spans[len(sounds)]
+        if len(samples) != round((end_s - start_s) * facts.sample_rate):
+            raise _nonsense(path)
         sounds.append(Sound(samples, facts.sample_rate, facts.start_s, facts.end_s))
     if sounds and len(sounds) != len(spans):
         raise _nonsense(path)
@@ -326,27 +356,59 @@ def play(path: Path, options: PlayOptions) -> Generator[Played]:
     Raises:
         MediaError: the clip cannot be read, or no picture of it decodes.
     """
+    before_s, sound_until_s = -MOST_TIME_S, max(options.start_s, 0.0)
     for packet in media_process.call(path, "play", options=to_json(options)):
         facts = _facts(PlayedFacts, packet, path)
         is_picture = bool(packet.arrays) and packet.arrays[0].ndim == 3
+        most = (max(options.width, options.height),) * 2
+        if not is_picture:
+            most = (round(options.sample_rate * LONGEST_PIECE_S), SOUND_CHANNELS)
         content = _array(packet, *(("uint8", 3) if is_picture else ("float32", 2)), path)
-        if content.shape[-1] != (3 if is_picture else SOUND_CHANNELS) or not content.size:
+        fits = all(1 <= size <= limit for size, limit in zip(content.shape, most, strict=False))
+        if content.shape[-1] != (3 if is_picture else SOUND_CHANNELS) or not fits:
             raise _nonsense(path)
+        # Who plays it keeps what is yet to come: times that stand still would be kept without end.
+        if facts.time_s < before_s or sound_until_s > facts.time_s + SOUND_AHEAD_S:
+            raise _nonsense(path)
+        before_s = facts.time_s
+        if not is_picture:
+            sound_until_s += len(content) * options.tempo / options.sample_rate
         yield Played(facts.time_s, content)
 
 
 def _one(path: Path, question: str) -> Packet:
-    packets = list(media_process.call(path, question))
-    if len(packets) != 1:
+    packets: list[Packet] = []
+    for packet in media_process.call(path, question):
+        if packets:
+            raise _nonsense(path)
+        packets.append(packet)
+    if not packets:
         raise _nonsense(path)
     return packets[0]
 
 
 def _facts(kind: type[T], packet: Packet, path: Path) -> T:
     try:
-        return from_json(kind, packet.head, "the answer")
+        facts = from_json(kind, packet.head, "the answer")
     except Mismatch as error:
         raise _nonsense(path) from error
+    if not _is_sane(facts):
+        raise _nonsense(path)
+    return facts
+
+
+def _is_sane(value: object) -> bool:
+    """Whether numbers are ones that a clip can have, and notes ones that a user can read."""
+    if dataclasses.is_dataclass(value):
+        found = [getattr(value, spec.name) for spec in dataclasses.fields(value)]
+        notes = getattr(value, "notes", ())
+        few = len(notes) <= MOST_NOTES and all(
+            len(note) <= MOST_NOTED and note.isprintable() for note in notes
+        )
+        return few and all(_is_sane(one) for one in found)
+    if isinstance(value, float):
+        return math.isfinite(value) and abs(value) <= MOST_TIME_S
+    return not isinstance(value, int) or abs(value) <= MOST_COUNTED
 
 
 def _array(packet: Packet, dtype: str, axes: int, path: Path) -> NDArray[Any]:

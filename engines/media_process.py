@@ -5,6 +5,7 @@ the same child, with its packet index and its open decoder libraries.
 """
 
 import atexit
+import os
 import signal
 import subprocess
 import sys
@@ -26,6 +27,8 @@ LIMITS = Limits()
 # The longest a child may be silent: reading the packets of a whole film off a slow disk is the
 # longest of its steps.
 SILENCE_S = 120.0
+# Longer than any sentence about a file whose name is as long as a system allows.
+MOST_SAID = 5000
 # Children kept for the next question about their clip.
 MOST_KEPT = 2
 # After every part of an answer: whether the next one is wanted.
@@ -46,10 +49,16 @@ class _Child:
     process: subprocess.Popen[bytes]
     clip: tuple[str, object] | None = None
     greeted: bool = False
+    answered: bool = False  # something, since it was asked last
     timed_out: bool = False
 
 
+class _FellAsleepError(MediaError):
+    """A child ended for want of questions in the very moment in which it was asked one."""
+
+
 _kept: list[_Child] = []
+_asked: set[_Child] = set()
 _lock = threading.Lock()
 
 
@@ -70,7 +79,14 @@ def end_children() -> None:
         _end(child)
 
 
-atexit.register(end_children)
+def _leave() -> None:
+    """Nobody waits for an answer any more: no child is to work on after its parent."""
+    end_children()
+    for child in [*_asked]:
+        child.process.kill()
+
+
+atexit.register(_leave)
 
 
 def call(path: Path, question: str, **arguments: Any) -> Iterator[Packet]:
@@ -80,20 +96,28 @@ def call(path: Path, question: str, **arguments: Any) -> Iterator[Packet]:
         MediaError: what the child says of the clip, or that it had to be ended or died.
     """
     clip = (str(path.absolute()), file_stamp(path))
-    child = _take(clip)
-    finished = False
-    try:
-        yield from _converse(child, path, question, arguments)
-        finished = True
-    except (MediaError, GeneratorExit):
-        finished = child.process.poll() is None
-        raise
-    finally:
-        # One that is still talking cannot be asked anything else.
-        if finished:
-            _keep(child)
+    for last_try in (False, True):
+        child = _take(clip)
+        _asked.add(child)
+        finished = False
+        try:
+            yield from _converse(child, path, question, arguments)
+        except _FellAsleepError:
+            if last_try:
+                raise
+        except (MediaError, GeneratorExit):
+            finished = child.process.poll() is None
+            raise
         else:
-            _end(child)
+            finished = True
+            return
+        finally:
+            _asked.discard(child)
+            # One that is still talking cannot be asked anything else.
+            if finished:
+                _keep(child)
+            else:
+                _end(child)
 
 
 def _take(clip: tuple[str, object]) -> _Child:
@@ -125,7 +149,8 @@ def _keep(child: _Child) -> None:
 
 def _start() -> _Child:
     try:
-        process = child_process.start("engines.media_child", VARIABLES)
+        quiet = not os.environ.get("VL2_TRACEBACK")
+        process = child_process.start("engines.media_child", VARIABLES, quiet=quiet)
         child = _Child(process)
         _confine_on_windows(child)
         wire.write(child_process.pipe(process.stdin), Packet(to_json(LIMITS)))
@@ -145,39 +170,49 @@ def _converse(
     folder = None if path.is_absolute() else str(Path.cwd())
     asked = {"path": str(path), "folder": folder, "question": question, "arguments": arguments}
     orders = child_process.pipe(child.process.stdin)
+    child.answered = False
     try:
-        wire.write(orders, Packet(asked))
+        _tell(child, orders, Packet(asked))
         if not child.greeted:
             with _patience(child):
                 wire.skip_noise(source)
             child.greeted = True
         while "end" not in (packet := _read(child, source, path)).head:
             # The next part is made while this one is used.
-            wire.write(orders, GO_ON)
+            _tell(child, orders, GO_ON)
             try:
                 yield Packet(packet.head["part"], packet.arrays)
             except GeneratorExit:
                 # Nobody wants the rest; what is on its way is taken off the pipe.
                 if "end" not in _read(child, source, path).head:
-                    wire.write(orders, ENOUGH)
+                    _tell(child, orders, ENOUGH)
                     _read(child, source, path)
                 raise
     except (OSError, ValueError, KeyError) as error:  # a broken pipe, or no packet
         child.process.kill()
-        raise MediaError(_obituary(child, path)) from error
+        raise _death(child, path) from error
     match packet.head:
         case {"end": "memory"}:
             child.process.kill()
+            child.process.wait()  # so that nobody takes it for a living one
             raise MediaError(_too_much(path, f"{LIMITS.memory_bytes >> 30} GB of memory"))
         case {"end": "error", "sentence": str(sentence)}:
-            raise MediaError(sentence)
+            said = "".join(c for c in sentence[:MOST_SAID] if c.isprintable())
+            raise MediaError(said)
+
+
+def _tell(child: _Child, orders: BinaryIO, packet: Packet) -> None:
+    """Write a packet; who does not read is ended, for a pipe holds little."""
+    with _patience(child):
+        wire.write(orders, packet)
 
 
 def _read(child: _Child, source: BinaryIO, path: Path) -> Packet:
     with _patience(child):
         packet = wire.read(source)
     if packet is None:
-        raise MediaError(_obituary(child, path))
+        raise _death(child, path)
+    child.answered = True
     return packet
 
 
@@ -206,6 +241,16 @@ def _end(child: _Child) -> None:
     for stream in (child.process.stdin, child.process.stdout):
         with suppress(OSError):
             child_process.pipe(stream).close()
+    if sys.platform == "win32":
+        from engines.windows_job import let_go
+
+        let_go(child.process.pid)
+
+
+def _death(child: _Child, path: Path) -> MediaError:
+    sentence = _obituary(child, path)
+    asleep = sys.platform != "win32" and child.process.returncode == -signal.SIGALRM
+    return _FellAsleepError(sentence) if asleep and not child.answered else MediaError(sentence)
 
 
 def _obituary(child: _Child, path: Path) -> str:

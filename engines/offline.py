@@ -39,6 +39,8 @@ class _Guard:
         """Called by Python for whatever it audits: to be quick with what is none of ours."""
         if event in _SENDING:
             self.check(arguments[1], event)
+        elif event == "socket.getnameinfo":
+            self.check(arguments[0], event)
         elif event in _ASKING:
             self.check((arguments[0],), event)
 

@@ -3,6 +3,7 @@
 Everything comes in the order of its time, so that who plays it holds little of it.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -71,9 +72,10 @@ def _stills(path: Path, options: PlayOptions) -> Iterator[Played]:
     """Of a picture, an animated one or a folder of them."""
     times_s = media_decoder.read_timeline(path).times_s
     first = max(int(np.searchsorted(times_s, options.start_s + 1e-6, side="right")) - 1, 0)
+    most = 1.0 if len(times_s) == 1 else math.inf
     for frame in media_decoder.read_frames(path, range(first, len(times_s))):
         height, width = frame.rgb.shape[:2]
-        scale = min(options.width / width, options.height / height, 1.0)
+        scale = min(options.width / width, options.height / height, most)
         size = max(round(width * scale), 1), max(round(height * scale), 1)
         picture = Image.fromarray(frame.rgb)
         small = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)

@@ -6,6 +6,7 @@ dropped undecoded, so a container that seeks badly costs time, never a wrong fra
 chosen by presentation time: the leading pictures of an open GOP come from the GOP before.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,11 @@ from engines.packet_index import PictureTrack
 
 # Largest picture decoded, in pixels (Pillow's own limit): above 8K video, below a bomb.
 MAX_PIXELS = 89_478_485
+# Every thread of a decoder holds pictures of its own: for all of them together, so many bytes at
+# three a pixel (ten bits). H.264 in 8K with one reference took 2.7 GB with sixteen threads, 1.9 GB
+# with ten; films have up to sixteen references, and the child has 4 GB.
+THREADS_BYTES, PIXEL_BYTES = 1 << 30, 3
+LIBRARY_THREADS = 16
 # After a keyframe that does not lead to the frame, earlier ones are tried: so many steps back.
 KEYFRAME_RETRIES = (0, 1, 2, 4)
 _UNTOLD = (0, 2)  # AVCOL_SPC_RGB, AVCOL_SPC_UNSPECIFIED
@@ -67,6 +73,7 @@ def decode_frames(
         stream = next(s for s in container.streams.video if s.index == track.stream)
         _refuse_huge(stream.width, stream.height, path)
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = thread_count(stream.width, stream.height)
         cursor = _Cursor(container, stream, track)
         matrix: NDArray[np.int32] | None = None
         try:
@@ -104,6 +111,12 @@ def _fitted(frame: VideoFrame, matrix: NDArray[np.int32], box: tuple[int, int]) 
 def _television(height: int) -> Colorspace:
     """What players take an untold colour space for."""
     return Colorspace.ITU709 if height >= _HD_HEIGHT else Colorspace.ITU601
+
+
+def thread_count(width: int, height: int) -> int:
+    """Threads for decoding pictures of a size; 0 leaves it to the library (16 at most)."""
+    affordable = THREADS_BYTES // max(width * height * PIXEL_BYTES, 1)
+    return 0 if affordable >= LIBRARY_THREADS else max(min(affordable, os.cpu_count() or 1), 1)
 
 
 def _refuse_huge(width: int, height: int, path: Path) -> None:

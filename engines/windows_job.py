@@ -71,15 +71,21 @@ def put_into_job(process: subprocess.Popen[bytes], limits: Limits) -> bool:
     wanted.ProcessMemoryLimit = limits.memory_bytes
     nothing = ctypes.c_uint32(_ALL_UI)
     handle = kernel.OpenProcess(_ALL_ACCESS, False, process.pid)
-    done = (
-        kernel.SetInformationJobObject(
-            job, _EXTENDED_LIMITS, ctypes.byref(wanted), ctypes.sizeof(wanted)
-        )
-        and kernel.SetInformationJobObject(
-            job, _UI_RESTRICTIONS, ctypes.byref(nothing), ctypes.sizeof(nothing)
-        )
-        and kernel.AssignProcessToJobObject(job, ctypes.c_void_p(handle))
+    done = kernel.SetInformationJobObject(
+        job, _EXTENDED_LIMITS, ctypes.byref(wanted), ctypes.sizeof(wanted)
+    ) and kernel.AssignProcessToJobObject(job, ctypes.c_void_p(handle))
+    # Only now: a process that is in a job already (a task's, a terminal's) is let into no job
+    # that has such restrictions.
+    kernel.SetInformationJobObject(
+        job, _UI_RESTRICTIONS, ctypes.byref(nothing), ctypes.sizeof(nothing)
     )
     kernel.CloseHandle(ctypes.c_void_p(handle))
     _jobs[process.pid] = job
     return bool(done)
+
+
+def let_go(pid: int) -> None:
+    """Close the job of a child that has ended."""
+    job = _jobs.pop(pid, None)
+    if sys.platform == "win32" and job is not None:
+        ctypes.WinDLL("kernel32").CloseHandle(job)

@@ -13,6 +13,8 @@ from engines.media import Played, PlayOptions, play
 
 # How far ahead of what is seen and heard is decoded.
 AHEAD_S = 0.8
+# And how much of it at most: pictures of a large screen, in bytes and in number.
+MOST_BYTES, MOST_PICTURES = 512 << 20, 256
 # More than a piece of sound and a picture are apart.
 SILENT_S = 0.4
 
@@ -33,6 +35,7 @@ class PlayStream:
         self.begun = self.over = self.failed = False
         self._clock_s = self._last_s = options.start_s
         self._pictures: deque[Played] = deque()
+        self._held = 0
         self._stopped = False
         self._path, self._options = path, options
         self._changed = threading.Condition()
@@ -42,13 +45,16 @@ class PlayStream:
 
     def is_silent_at(self, time_s: float) -> bool:
         """No sound waits, and none comes around a time: all that comes is in order."""
-        return not self.sound and (self.over or self._last_s > time_s + SILENT_S)
+        beyond = self.over or self._last_s > time_s + SILENT_S or self._is_full()
+        return not self.sound and beyond
 
     def picture_at(self, time_s: float) -> NDArray[np.uint8] | None:
         """The newest picture of a time, once; it is played up to there, so more is taken."""
         found = None
         while self._pictures and self._pictures[0].time_s <= time_s + 0.001:
             found = self._pictures.popleft().content
+            with self._changed:
+                self._held -= found.nbytes
         with self._changed:
             self._clock_s = time_s
             self._changed.notify()
@@ -64,6 +70,9 @@ class PlayStream:
         if self._before is not None:
             self._before._thread.join()
             self._before = None
+        if self._stopped:  # meanwhile, by whoever went on to another time
+            self.over = True
+            return
         try:
             with closing(play(self._path, self._options)) as parts:
                 for part in parts:
@@ -77,10 +86,18 @@ class PlayStream:
 
     def _keep(self, part: Played) -> None:
         if part.content.ndim == 3:
+            with self._changed:
+                self._held += part.content.nbytes
             self._pictures.append(part)
         else:
             self.sound.append(np.asarray(part.content, np.float32))
         self._last_s = part.time_s
         self.begun = True
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or part.time_s <= self._clock_s + AHEAD_S)
+            self._changed.wait_for(lambda: self._stopped or self._is_wanted_after(part))
+
+    def _is_wanted_after(self, part: Played) -> bool:
+        return part.time_s <= self._clock_s + AHEAD_S and not self._is_full()
+
+    def _is_full(self) -> bool:
+        return self._held >= MOST_BYTES or len(self._pictures) >= MOST_PICTURES

@@ -13,6 +13,8 @@ CHANNELS = 2
 _FRAME_BYTES = 2 * CHANNELS  # of 16-bit samples
 # What the system holds: enough for a window that is busy for a moment.
 BUFFER_S = 0.2
+# A sink that has nothing to play for a moment is in order.
+_IN_ORDER = (QtAudio.Error.NoError, QtAudio.Error.UnderrunError)
 
 
 class Speaker(QObject):
@@ -37,7 +39,9 @@ class Speaker(QObject):
     def idle(self) -> bool:
         """All that was fed has been heard."""
         sink = self._sink
-        return sink is None or (not self._rest and sink.bytesFree() >= sink.bufferSize())
+        if sink is None or self._pipe is None:
+            return True
+        return not self._rest and sink.bytesFree() >= sink.bufferSize()
 
     def start(self) -> None:
         """Begin anew; nothing of what was fed before is heard any more."""
@@ -61,13 +65,15 @@ class Speaker(QObject):
 
     def feed(self, sound: "deque[NDArray[np.float32]]") -> None:
         """Hand over as much as there is room for, out of pieces (n, 2)."""
+        if self._sink is not None and self._sink.error() not in _IN_ORDER:
+            self._pipe = None  # the output was taken away: it takes nothing any more
         if self._sink is None or self._pipe is None:
             sound.clear()
             return
         room = self._sink.bytesFree()
         while room > 0 and (self._rest or sound):
             if not self._rest:
-                whole = np.clip(sound.popleft(), -1, 1) * 32767
+                whole = np.clip(np.nan_to_num(sound.popleft()), -1, 1) * 32767
                 self._rest = whole.astype("<i2").tobytes()
             taken = int(self._pipe.write(self._rest[:room]))
             if taken <= 0:

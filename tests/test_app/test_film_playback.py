@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,10 +16,14 @@ from PySide6.QtCore import QSize
 from PySide6.QtGui import QColor, QImage
 from pytestqt.qtbot import QtBot
 
+from app.widgets import play_stream
 from app.widgets.film_playback import FilmPlayback
 from app.widgets.latest_task import LatestTask
+from app.widgets.multimedia import QtAudio
+from app.widgets.play_stream import PlayStream
+from app.widgets.speaker import Speaker
 from assets import demo_clips
-from engines.media import read_frames, read_timeline
+from engines.media import Played, PlayOptions, read_frames, read_timeline
 from tests.clips import Tone, patch, write_clip
 
 pytestmark = pytest.mark.gui
@@ -205,6 +212,70 @@ def test_a_sound_plays_without_anything_to_hear_it_with(tmp_path: Path, qtbot: Q
     playback.pause()
     qtbot.waitUntil(lambda: not playback.playing)
     close(playback)
+
+
+def test_seeking_again_and_again_decodes_only_for_the_last_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, wait = [], threading.Event()
+
+    def slow(path: Path, options: PlayOptions) -> Generator[Played]:
+        begun.append(options.start_s)
+        wait.wait(20)
+        yield Played(options.start_s, np.zeros((2, 2, 3), np.uint8))
+
+    monkeypatch.setattr(play_stream, "play", slow)
+    stream = None
+    streams = []
+    for start_s in range(5):
+        options = PlayOptions(float(start_s), 8, 8, 0)
+        if stream is not None:
+            stream.stop()
+        stream = PlayStream(BOUNCE, options, stream)
+        streams.append(stream)
+    wait.set()
+    for one in streams:
+        one._thread.join(20 if one is not stream else 0.5)
+    assert begun == [0.0, 4.0]
+    assert all(one.over for one in streams)
+
+
+def test_pictures_that_nobody_takes_are_not_kept_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    same = Played(0.0, np.zeros((2, 2, 3), np.uint8))
+    monkeypatch.setattr(play_stream, "play", lambda *_: (same for _ in range(10_000)))
+    stream = PlayStream(BOUNCE, PlayOptions(0.0, 8, 8, 0), None)
+    stream._thread.join(0.5)
+    assert len(stream._pictures) == play_stream.MOST_PICTURES
+    assert stream.is_silent_at(0.0)
+    stream.stop()
+    stream._thread.join(20)
+    assert not stream._thread.is_alive()
+
+
+class GoneSink:
+    """A sound output that was unplugged."""
+
+    def error(self) -> QtAudio.Error:
+        return QtAudio.Error.IOError
+
+    def bytesFree(self) -> int:
+        return 0
+
+    def bufferSize(self) -> int:
+        return 1000
+
+
+def test_an_output_that_vanishes_does_not_stop_the_clock(qtbot: QtBot) -> None:
+    speaker = Speaker()
+    speaker._sink, speaker._pipe = cast(Any, GoneSink()), cast(Any, object())
+    assert not speaker.idle
+    sound = deque([np.zeros((10, 2), np.float32)])
+    speaker.feed(sound)
+    assert not sound
+    assert speaker.idle
+    speaker._sink = None
 
 
 def test_a_folder_plays_as_the_engines_count_it(tmp_path: Path, qtbot: QtBot) -> None:

@@ -1,6 +1,7 @@
 """What a process has given up it cannot do: tried out in a process that tries."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="filters of Linux")
 
 TRIES = """
-import json, os, socket, subprocess, sys, threading
+import ctypes, fcntl, json, mmap, os, socket, subprocess, sys, threading
 from pathlib import Path
 from engines import confine
 clip, other, written = sys.argv[1:]
@@ -30,6 +31,11 @@ def connect():
 def read(path):
     with open(path, "rb") as file:
         file.read()
+def call(*arguments):
+    if ctypes.CDLL(None, use_errno=True).syscall(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+numbers = {"x86_64": (234, 31), "aarch64": (131, 195)}[os.uname().machine]
+parent, ends = os.getppid(), os.pipe()
 tries = {
     "read the clip": lambda: read(clip),
     "read another file": lambda: read(other),
@@ -44,7 +50,17 @@ tries = {
     "unix socket": lambda: socket.socket(socket.AF_UNIX),
     "program": lambda: subprocess.run(["true"]),
     "fork": os.fork,
-    "signal": lambda: os.kill(os.getppid(), 0),
+    "signal": lambda: os.kill(parent, 0),
+    "signal to a thread": lambda: call(numbers[0], parent, parent, 0),
+    "signal of a pipe": lambda: fcntl.fcntl(ends[0], fcntl.F_SETOWN, parent),
+    "priority": lambda: os.setpriority(os.PRIO_PROCESS, parent, 5),
+    "processors": lambda: os.sched_setaffinity(parent, [0]),
+    "shared memory of others": lambda: call(numbers[1], 0, 0, 0),
+    "terminal": lambda: fcntl.ioctl(2, 0x5412, b"x"),
+    "attributes": lambda: os.removexattr(clip, "user.mark"),
+    "watch": lambda: call(253 if numbers[1] == 31 else 26, 0),
+    "memory that is not counted": lambda: mmap.mmap(-1, 2 << 30),
+    "memory that grows": lambda: mmap.mmap(-1, 1 << 30, flags=0x122),
     "memory": lambda: bytearray(2 << 30),
 }
 found = {name: outcome(attempt) for name, attempt in tries.items()}
@@ -89,7 +105,27 @@ def test_confined_process_reads_its_clip_and_nothing_else(
     assert found.pop("memory") == "MemoryError"
     assert found.pop("many files") == "OSError"
     assert found == dict.fromkeys(found, "PermissionError")
-    assert len(found) == 14
+    assert len(found) == 24
+
+
+def test_what_libraries_ask_for_is_let_through() -> None:
+    code = """
+import mmap, os, sys, threading
+from engines import confine
+assert confine.filter_system_calls()
+mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+thread = threading.Thread(target=print, args=["alive"])
+thread.start()
+thread.join()
+os.set_inheritable(1, True)
+sys.stdout.flush()
+os.abort()
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.stdout == "alive\n"
+    assert run.returncode == -signal.SIGABRT
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

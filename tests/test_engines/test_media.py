@@ -422,3 +422,12 @@ def test_index_is_read_again_when_the_file_changes(tmp_path: Path) -> None:
     assert packet_index.read_index(path) is packet_index.read_index(path)
     write_clip(path, frames=20)
     assert media.probe(path).frame_count == 20
+
+
+def test_large_pictures_are_decoded_by_fewer_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    threads = [video_reader.thread_count(w, h) for w, h in ((3840, 2160), (7680, 4320), (0, 0))]
+    assert threads == [0, 10, 0]  # 0: as many as the library likes
+    assert video_reader.thread_count(1 << 20, 1 << 10) == 1
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert video_reader.thread_count(7680, 4320) == 2

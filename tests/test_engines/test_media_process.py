@@ -1,24 +1,51 @@
 """Clips read by a child: the same as in this process, and what happens when it misbehaves."""
 
+import io
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from engines import media, media_child, media_process
+from engines import media, media_child, media_process, wire
 from engines.confine import Limits
 from engines.errors import MediaError
+from engines.media import PlayOptions
 from engines.wire import Packet
 from tests.clips import MEDIA, write_clip
 
 CLIP = MEDIA / "testsrc.mp4"
+PROBED: dict[str, Any] = {
+    "kind": "video",
+    "path": "clip.mp4",
+    "duration_s": 1.0,
+    "fps": 25.0,
+    "frame_count": 25,
+    "width": 16,
+    "height": 16,
+    "rotation": 0,
+    "has_video": True,
+    "has_sound": True,
+    "sample_rate": 8000,
+    "channels": 1,
+    "notes": [],
+}
+SOUND: dict[str, Any] = {
+    "start_s": 0.0,
+    "end_s": 1.0,
+    "padded_end_s": 1.0,
+    "clip_end_s": 1.0,
+    "sample_rate": 8000,
+    "with_pictures": True,
+    "notes": [],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +136,49 @@ def test_child_that_waited_too_long_is_replaced() -> None:
 
 
 @pytest.mark.confined
+def test_child_that_falls_asleep_when_it_is_asked_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    media.probe(CLIP)
+    idle = only_child().process
+    idle.send_signal(signal.SIGALRM)
+    os.waitid(os.P_PID, idle.pid, os.WEXITED | os.WNOWAIT)
+    monkeypatch.setattr(idle, "poll", lambda: None)  # nobody has noticed
+    assert media.read_timeline(CLIP).fps == 25.0
+    assert only_child().process is not idle
+
+
+@pytest.mark.confined
+def test_child_that_does_not_listen_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    media.probe(CLIP)
+    only_child().process.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(media_process, "SILENCE_S", 0.2)
+    with pytest.raises(MediaError, match="takes more than 0 s for one step"):
+        list(media.read_frames(CLIP, [0] * 100_000))  # more than a pipe holds
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc")
+def test_child_has_no_terminal_to_read_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VL2_TRACEBACK", raising=False)
+    child = media_process._start()
+    try:
+        assert Path(f"/proc/{child.process.pid}/fd/2").readlink() == Path("/dev/null")
+    finally:
+        media_process._end(child)
+
+
+@pytest.mark.confined
+def test_busy_child_does_not_outlive_its_parent() -> None:
+    frames = media.read_frames(CLIP, range(100))
+    next(frames)
+    [child] = media_process._asked
+    media_process._leave()
+    assert child.process.wait(10) == -signal.SIGKILL
+    with pytest.raises(MediaError):
+        list(frames)
+
+
+@pytest.mark.confined
 def test_silent_child_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     media.probe(CLIP)
     only_child().process.send_signal(signal.SIGSTOP)
@@ -161,6 +231,7 @@ def test_child_reads_no_second_clip(tmp_path: Path) -> None:
         [Packet({"time_s": 0.0, "exact": True}, (np.zeros((2, 2, 3), np.float32),))],
         [Packet({"time_s": "now", "exact": True}, (np.zeros((2, 2, 3), np.uint8),))],
         [Packet({"time_s": 0.0, "exact": True}, (np.zeros((2, 2, 3), np.uint8),))] * 2,
+        [Packet({"time_s": float("nan"), "exact": True}, (np.zeros((2, 2, 3), np.uint8),))],
     ],
 )
 def test_answers_of_a_captured_decoder_are_not_believed(
@@ -176,6 +247,19 @@ def test_answers_of_a_captured_decoder_are_not_believed(
     [
         (media.probe, {"kind": "virus"}),
         (media.read_timeline, {"end_s": 1.0, "fps": None, "notes": []}),
+        (media.probe, PROBED | {"duration_s": float("inf")}),
+        (media.probe, PROBED | {"duration_s": -1.0}),
+        (media.probe, PROBED | {"duration_s": None}),
+        (media.probe, PROBED | {"width": None}),
+        (media.probe, PROBED | {"frame_count": 1 << 60}),
+        (media.probe, PROBED | {"sample_rate": 0}),
+        (media.probe, PROBED | {"fps": float("nan")}),
+        (media.probe, PROBED | {"notes": ["\x1b[2J"]}),
+        (media.probe, PROBED | {"notes": ["a" * 10_000]}),
+        (media.probe, PROBED | {"notes": ["a"] * 100}),
+        (media.sound_info, {"info": SOUND | {"sample_rate": 0}}),
+        (media.sound_info, {"info": SOUND | {"end_s": float("inf")}}),
+        (media.sound_info, {"info": SOUND | {"start_s": 2.0}}),
         (media.sound_info, {"info": {"start_s": 0}}),
         (media.folder_frames, {"names": ["../../etc/passwd"]}),
     ],
@@ -186,6 +270,78 @@ def test_facts_of_a_captured_decoder_are_not_believed(
     monkeypatch.setattr(media_process, "call", lambda *_, **__: iter([Packet(head)]))
     with pytest.raises(MediaError, match="makes no sense"):
         question(CLIP)
+
+
+def test_facts_that_are_in_order_are_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for question, head in ((media.probe, PROBED), (media.sound_info, {"info": SOUND})):
+        monkeypatch.setattr(media_process, "call", lambda *_, head=head: iter([Packet(head)]))
+        assert question(CLIP) is not None
+
+
+@pytest.mark.parametrize("times_s", [[], [np.nan], [1.0, 0.5], [0.0, 2.0], [1e300]])
+def test_times_of_a_captured_decoder_are_not_believed(
+    times_s: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packet = Packet({"end_s": 1.0, "fps": None, "notes": []}, (np.array(times_s, np.float64),))
+    monkeypatch.setattr(media_process, "call", lambda *_: iter([packet]))
+    with pytest.raises(MediaError, match="makes no sense"):
+        media.read_timeline(CLIP)
+
+
+def test_captured_decoder_that_never_ends_is_not_listened_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    picture = Packet({"time_s": 0.0, "exact": True}, (np.zeros((2, 2, 3), np.uint8),))
+    monkeypatch.setattr(media_process, "call", lambda *_, **__: repeat(picture))
+    with pytest.raises(MediaError, match="makes no sense"):
+        list(media.read_frames(CLIP, [0, 1]))
+    samples = Packet(
+        {"sample_rate": 8000, "start_s": 0.0, "end_s": 1.0}, (np.zeros(8000, np.float32),)
+    )
+    monkeypatch.setattr(media_process, "call", lambda *_, **__: repeat(samples))
+    with pytest.raises(MediaError, match="makes no sense"):
+        media.read_sound(CLIP, [(0.0, 1.0)], rate=8000)
+    monkeypatch.setattr(media_process, "call", lambda *_: repeat(Packet(PROBED)))
+    with pytest.raises(MediaError, match="makes no sense"):
+        media.probe(CLIP)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(0.0, (9, 8, 3))],  # larger than the box
+        [(float("nan"), (4, 4, 3))],
+        [(1.0, (4, 4, 3)), (0.5, (4, 4, 3))],  # backwards
+        [(0.0, (800, 2))] * 40,  # sound whose time stands still
+        [(0.0, (8000 * 100, 2))],
+    ],
+)
+def test_film_of_a_captured_decoder_is_not_played(
+    parts: list[tuple[float, tuple[int, ...]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packets = [
+        Packet({"time_s": at}, (np.zeros(shape, np.uint8 if len(shape) == 3 else np.float32),))
+        for at, shape in parts
+    ]
+    monkeypatch.setattr(media_process, "call", lambda *_, **__: iter(packets))
+    with pytest.raises(MediaError, match="makes no sense"):
+        list(media.play(CLIP, PlayOptions(0.0, 8, 6, 8000)))
+
+
+def test_a_childs_sentence_is_short_and_moves_no_cursor() -> None:
+    said = wire.to_bytes({"end": "error", "sentence": "\x1b[2Jno clip\n" + "a" * 10_000})
+    child = media_process._Child(cast(Any, Pretended(wire.GREETING + said)))
+    with pytest.raises(MediaError) as caught:
+        list(media_process._converse(child, CLIP, "probe", {}))
+    assert str(caught.value).startswith("[2Jno clipaaa")
+    assert len(str(caught.value)) < 6000
+
+
+class Pretended:
+    """A process of which only the pipes are used."""
+
+    def __init__(self, says: bytes) -> None:
+        self.stdin, self.stdout = io.BytesIO(), io.BytesIO(says)
 
 
 def _children_of_this_process() -> list[int]:

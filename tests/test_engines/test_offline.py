@@ -37,6 +37,7 @@ print(json.dumps({
     "address": outcome(lambda: socket.create_connection(("192.0.2.7", 80))),
     "address 6": outcome(lambda: socket.create_connection(("2001:db8::7", 80))),
     "name": outcome(lambda: socket.getaddrinfo("example.invalid", 80)),
+    "name of an address": outcome(lambda: socket.getnameinfo(("192.0.2.7", 80), 0)),
     "page": outcome(lambda: open_url("http://192.0.2.7/")),
     "datagram": outcome(lambda: datagram("192.0.2.7")),
     "here": outcome(lambda: socket.create_connection(("127.0.0.1", 9))),
@@ -61,7 +62,7 @@ def test_other_computers_are_refused_and_counted() -> None:
     hosts = found.pop("hosts")
     here = {name: found.pop(name) for name in ("here", "here 6", "listen here")}
     assert found == dict.fromkeys(found, "refused")
-    assert len(hosts) == len(found) == 6
+    assert len(hosts) == len(found) == 7
     assert "refused" not in here.values()
 
 
