@@ -38,6 +38,8 @@ from export.tower_config import tower_files
 from export.weight_files import has_weights, read_weights
 
 HASH_CHUNK = 1 << 22
+# Rows of the output matrix in memory at a time, where it is only applied.
+HEAD_ROWS = 8192
 NOWHERE_ELSE = Where()
 
 Source = Callable[[str, tuple[int, ...]], Tensor]
@@ -173,6 +175,17 @@ class Checkpoint:
         head = nn.Linear(1, 1, bias=False, device="meta")
         head.weight = nn.Parameter(self.lm_head(), requires_grad=False)
         return head
+
+    def logits(self, hidden_states: Tensor) -> Tensor:
+        """Apply the output matrix to (n, H) without ever holding all of it: (n, vocab) float32."""
+        config = self.config.decoder
+        found = torch.empty(len(hidden_states), config.vocab_size)
+        shape = (config.vocab_size, config.hidden_size)
+        start = 0
+        for rows in self.tensors.rows(self._head_name, shape, HEAD_ROWS):
+            found[:, start : start + len(rows)] = hidden_states @ rows.float().T
+            start += len(rows)
+        return found
 
     def expert_bytes(self) -> int:
         """Return the size of one expert in float32."""

@@ -15,6 +15,7 @@ from engines.encodings import Encoding
 from engines.events import Progress
 from engines.generate import drain
 from export.checkpoint import Checkpoint, SoundEncoder
+from export.memory import giving_back
 from export.reference.vision_tower import VisionTower
 
 Array = NDArray[Any]
@@ -43,6 +44,7 @@ class ReferenceEncoders:
             self._encoded[clip] = drain(steps)
         return self._encoded[clip]
 
+    @giving_back
     def release(self) -> None:
         """Let go of the towers, which are read again when they are needed again."""
         for name in ("_vision_tower", "_projector", "_sound_encoder"):

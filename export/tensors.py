@@ -7,7 +7,7 @@ and nothing is kept, so a checkpoint larger than memory can be walked through.
 import functools
 import json
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,6 +166,19 @@ class Tensors:
         """
         stored = self.find(name, shape, dtypes)
         return _finite(stored.whole(), name, stored.path)
+
+    def rows(self, name: str, shape: tuple[int, int], count: int) -> Iterator[Tensor]:
+        """Read a matrix `count` rows at a time, in its stored dtype.
+
+        Raises:
+            CheckpointError: as `get`.
+        """
+        stored = self.find(name, shape)
+        height, width = shape
+        for first in range(0, height, count):
+            rows = min(count, height - first)
+            part = stored.read(first * width, rows * width).reshape(rows, width)
+            yield _finite(part, name, stored.path)
 
 
 def add_tensors(to: dict[str, StoredTensor], more: Mapping[str, StoredTensor]) -> None:

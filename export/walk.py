@@ -167,16 +167,20 @@ def reference_logits(
     stream = BranchedStream(config, prompts, answers)
     for i in range(config.num_hidden_layers):
         layer = checkpoint.decoder_layer(i, experts=False)
-        if not config.num_local_experts:
+        if config.num_local_experts:
+            stream.attend(i, layer)
+            routing = stream.route(layer)
+            for e in range(config.num_local_experts):
+                stream.add_expert(routing, layer, e, checkpoint.expert(i, e))
+            stream.x += routing.out
+        else:
             stream.advance(i, layer)
-            continue
-        stream.attend(i, layer)
-        routing = stream.route(layer)
-        for e in range(config.num_local_experts):
-            stream.add_expert(routing, layer, e, checkpoint.expert(i, e))
-        stream.x += routing.out
-    norm, head = checkpoint.norm(), checkpoint.head()
-    return [
-        [head(stream.normed(norm, rows)) for rows in stream.choosing(n, answers[n])]
-        for n in range(len(prompts))
-    ]
+        del layer  # before the next one is read
+    rows = [list(stream.choosing(n, said)) for n, said in enumerate(answers)]
+    together = torch.cat([at for found in rows for at in found])
+    logits = iter(
+        checkpoint.logits(stream.normed(checkpoint.norm(), together)).split(
+            [len(at) for found in rows for at in found]
+        )
+    )
+    return [[next(logits) for _ in found] for found in rows]

@@ -144,7 +144,13 @@ def asymmetric_targets(
     for name, weight in weights.items():
         cross = crosses.pop(name)
         assert cross is not None
-        targets[name] = weight + torch.cholesky_solve(cross.T, factor).T
+        # `torch.cholesky_solve` would copy the factor, which is as large as a layer.
+        for start in range(0, len(weight), ROWS):
+            part = slice(start, start + ROWS)
+            solved = torch.linalg.solve_triangular(factor, cross[part].T, upper=False)
+            solved = torch.linalg.solve_triangular(factor.T, solved, upper=True)
+            cross[part] = weight[part] + solved.T
+        targets[name] = cross
     return targets
 
 

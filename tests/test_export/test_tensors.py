@@ -86,6 +86,21 @@ def test_missing_tensor_wrong_shape_not_finite(tmp_path: Path) -> None:
             tensors.get(name, shape)
 
 
+def test_a_matrix_some_rows_at_a_time(tmp_path: Path) -> None:
+    matrix = torch.arange(15.0).reshape(5, 3).half()
+    spoilt = torch.ones(4, 2)
+    spoilt[3, 1] = float("nan")
+    save_file({"matrix": matrix, "spoilt": spoilt}, tmp_path / "model.safetensors")
+    tensors = TensorFolder(tmp_path)
+    parts = list(tensors.rows("matrix", (5, 3), 2))
+    assert [len(part) for part in parts] == [2, 2, 1]
+    assert torch.equal(torch.cat(parts), matrix)
+    rows = tensors.rows("spoilt", (4, 2), 2)
+    assert next(rows).tolist() == [[1, 1], [1, 1]]
+    with pytest.raises(CheckpointError, match="spoilt in .* holds NaN or infinite"):
+        next(rows)
+
+
 def test_truncated_file(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
