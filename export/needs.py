@@ -7,12 +7,14 @@ CPU (docs/benchmarks.md).
 
 import math
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from engines.errors import ExportError
 from engines.machine_memory import memory_here
 from export.checkpoint import Checkpoint
+from export.measure import FEW_FRAMES, MOST_TOKENS, token_budget
 from export.memory import FLOAT, memory_plan
 from export.plan import FLOAT_BYTES, ExportOptions, Plan
 from export.progress import size
@@ -27,6 +29,9 @@ SPARE_BYTES = 64 << 20
 PROGRAM_BYTES = 1_000_000_000
 # What a tower or connector works with, four frames at a time; float32.
 WORKING_BYTES = 300_000_000
+# What torch holds of a clip's features, at the decoder's width, on their way through a connector;
+# and how often it copies the connector's largest kernel meanwhile.
+FEATURE_COPIES, KERNEL_COPIES = 5, 2
 # What ONNX Runtime makes of a graph's weights, per byte of them. float16 becomes float32.
 PACKED = {"fp32": 1.0, "fp16": 2.3}
 # An int4 decoder: a byte of codes stays one, a float16 or float32 scale grows.
@@ -58,10 +63,16 @@ def memory_needs(checkpoint: Checkpoint, plan: Plan, options: ExportOptions) -> 
         Need("the output matrix", vocabulary * (FLOAT + max(stored, 2))),
         Need("checking the whole decoder", _session_bytes(plan)),
     ]
+    numbers, frames = sum(encoders.values()), checkpoint.config.num_frames
     if scheme == "int4":
-        together = _encoder_bytes(sum(encoders.values()), scheme)
-        needs.append(Need("measuring what int4 costs", max(together, _session_bytes(plan))))
+        few = FEW_FRAMES if token_budget(config) < MOST_TOKENS else frames
+        together = _encoder_bytes(numbers, scheme)
+        reference = _reference_bytes(checkpoint, numbers, few)
+        measuring = max(together, reference, _session_bytes(plan))
+        needs.append(Need("measuring what int4 costs", measuring))
     if plan.quantise is not None:
+        looking = _reference_bytes(checkpoint, numbers, frames)
+        needs.append(Need("looking at the clips to calibrate on", looking))
         quantising = memory_plan(config, plan.calibration.tokens).total
         needs.append(Need("quantising", max(quantising - PROGRAM_BYTES, 0)))
     whole = [Need(need.what, need.bytes + PROGRAM_BYTES) for need in needs]
@@ -108,17 +119,27 @@ def check_needs(target: Path, plan: Plan, needs: list[Need]) -> str:
 
 
 def _numbers(checkpoint: Checkpoint, *prefixes: str) -> int:
-    return sum(
-        math.prod(stored.shape)
-        for name, stored in checkpoint.tensors.stored.items()
-        if name.startswith(prefixes)
-    )
+    return sum(_sizes(checkpoint, *prefixes))
+
+
+def _sizes(checkpoint: Checkpoint, *prefixes: str) -> Iterator[int]:
+    for name, stored in checkpoint.tensors.stored.items():
+        if name.startswith(prefixes):
+            yield math.prod(stored.shape)
 
 
 def _encoder_bytes(numbers: int, scheme: str) -> int:
     """As torch holds it, or as the library packs the graph: the latter is more."""
     kind = "fp32" if scheme == "fp32" else "fp16"
     return round(numbers * FLOAT_BYTES[kind] * PACKED[kind]) + WORKING_BYTES
+
+
+def _reference_bytes(checkpoint: Checkpoint, numbers: int, frames: int) -> int:
+    """All encoders as torch holds them, and a clip of so many frames on its way through."""
+    vision, width = checkpoint.config.vision, checkpoint.config.decoder.hidden_size
+    kernel = max(_sizes(checkpoint, PROJECTOR), default=0)
+    features = frames * vision.grid**2 * width
+    return FLOAT * (numbers + KERNEL_COPIES * kernel + FEATURE_COPIES * features)
 
 
 def _layer_bytes(config: DecoderConfig, scheme: str) -> int:

@@ -95,7 +95,11 @@ def published(name: str) -> Any:
         for key, shape in tensor_shapes(config)
     }
     return SimpleNamespace(
-        config=SimpleNamespace(decoder=decoder),
+        config=SimpleNamespace(
+            decoder=decoder,
+            num_frames=config["num_frames"],
+            vision=SimpleNamespace(grid=24 if "clip" in config["mm_vision_tower"] else 27),
+        ),
         tensors=SimpleNamespace(stored=stored),
         check_decoder=lambda: None,
     )
