@@ -22,13 +22,11 @@ class ExportChoices:
     Attributes:
         scheme: how weights are stored.
         group: weights that share a scale (int4 only); None takes the largest that fits.
-        tensorrt_graph: also write the decoder in standard operators.
         replace: replace a bundle that is there already.
     """
 
     scheme: Literal["int4", "fp16", "fp32"] = "int4"
     group: int | None = None
-    tensorrt_graph: bool = False
     replace: bool = False
 
 
@@ -67,8 +65,6 @@ def export_command(checkpoint: Path, out: Path, choices: ExportChoices) -> list[
     command += [str(checkpoint.absolute()), "-o", str(out.absolute()), f"--{choices.scheme}"]
     if choices.group is not None and choices.scheme == "int4":
         command += ["--group", str(choices.group)]
-    if choices.tensorrt_graph:
-        command.append("--tensorrt-graph")
     if choices.replace:
         command.append("--force")
     return command

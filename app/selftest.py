@@ -14,7 +14,7 @@ from assets import demo_bundle
 from engines.bench import versions
 from engines.config import PartDevice, VerificationRow
 from engines.devices import driver_version, machine
-from engines.engine_trust import forget
+from engines.engine_trust import record
 from engines.errors import DeviceError, ExportError, Vl2Error
 from engines.model import VideoLlama2
 from engines.roofline import (
@@ -94,7 +94,7 @@ def measured(path: Path, device: str, exact: bool, threads: int | None) -> Repor
     speed = _speed(model, stored)
     tokens_per_s = None if speed is None else speed.decode_tokens_per_s
     past = 0 if speed is None else speed.past
-    read = bytes_per_token(model.config, past, model.sessions.cache_width())
+    read = bytes_per_token(model.config, *model.sessions.cache_read(past))
     return Report(
         f"{model.config.name}, {model.bundle.id[:12]}",
         device,
@@ -103,8 +103,16 @@ def measured(path: Path, device: str, exact: bool, threads: int | None) -> Repor
         tuple(problems),
         speed,
         roof(read, tokens_per_s, memory_bytes_per_s(model.sessions, threads)),
-        {**asdict(machine()), "driver": driver_version(), "versions": versions()},
+        _machine(model),
     )
+
+
+def _machine(model: VideoLlama2) -> dict[str, Any]:
+    facts = {**asdict(machine()), "driver": driver_version(), "versions": versions()}
+    if not facts["gpus"] and model.sessions.compiled is not None:  # There is no nvidia-smi.
+        gpu = model.sessions.compiled.gpu
+        facts["gpus"] = (f"{gpu.name}, {gpu.arch}",)
+    return facts
 
 
 def text(report: Report) -> str:
@@ -145,7 +153,7 @@ def _measured(model: VideoLlama2, stored: Stored, test: Test, exact: bool) -> Ve
     tested = [graph for graph in PARTS[test] if graph in engines_of]
     if compiled is not None and tested:
         for graph in tested:  # Asked for by name, it runs again, whatever came of it before.
-            forget(compiled.engine_key(engines_of[graph]))
+            record(compiled.engine_key(engines_of[graph]), None)
     got = run_test(
         test,
         stored,

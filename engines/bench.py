@@ -74,7 +74,7 @@ def bench(
     speed = _medians(Path(clip.path).name, results)
     past = speed["prompt_tokens"] + new_tokens // 2
     reached = roof(
-        bytes_per_token(model.config, past, model.sessions.cache_width()),
+        bytes_per_token(model.config, *model.sessions.cache_read(past)),
         speed["decode_tokens_per_s"],
         memory_bytes_per_s(model.sessions, threads),
     )

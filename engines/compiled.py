@@ -17,21 +17,30 @@ from engines.backends.tensorrt_engine import Engine, compiler
 from engines.backends.tensorrt_rtx import Session
 from engines.bundle import Bundle, open_embeddings
 from engines.config import VerificationRow
-from engines.engine_files import EngineFile, EngineSet, check_engine, engines_dir, open_engine
+from engines.engine_files import (
+    EngineFile,
+    EngineSet,
+    build_command,
+    check_engine,
+    engines_dir,
+    open_engine,
+)
 from engines.engine_files import read_engines as read_list
-from engines.engine_trust import Outcome, forget, machine_key, recall, record
+from engines.engine_proof import Candidate, has_passed, prove
+from engines.engine_trust import machine_key
 from engines.errors import BundleError, DeviceError, DeviceMemoryError, EngineFileError
+from engines.fallback import AnySession
 from engines.generate import TokenPrompt, drain, prefill
 from engines.kernel_cache import kernel_file
 from engines.kv_cache import KvCache
 from engines.machine_memory import memory_here
 from engines.part_memory import cache_bytes, part_memory, usual_context
 from engines.placement import CONTEXT_BYTES, LEAST_CONTEXT, Free, Placement, place
-from engines.selftest import OUTPUTS, PARTS, Test, measure, passed, read_selftest, run_test
+from engines.selftest import OUTPUTS, PARTS, Test, measure, read_selftest, run_test
 
 Array = NDArray[Any]
 T = TypeVar("T")
-Run = Callable[[str, dict[str, Array]], dict[str, Array]]
+OpenPlain = Callable[[str], AnySession]
 
 _WIDTHS = {"fp16": 2, "bf16": 2, "fp32": 4}
 
@@ -63,6 +72,9 @@ class CompiledGraphs:
         self._device: Device | None = None
         self._open: dict[str, Session] = {}
         self._decoder: DecoderSession | None = None
+        # ONNX graphs that run beside an engine under test.
+        self._beside: dict[str, AnySession] = {}
+        self._stopped = False
         try:
             self._set = read_list(bundle, gpu.arch)
         except EngineFileError as error:
@@ -76,22 +88,24 @@ class CompiledGraphs:
         """Why a graph's engine is not used, in a sentence; None if it is, as far as is known."""
         if graph in self.reasons:
             return self.reasons[graph]
+        if graph in self._open:
+            return None
         try:
-            self._entry(graph)
+            has_passed(self._candidate(graph))
         except (EngineFileError, DeviceError) as error:
             return str(error)
         return None
 
-    def session(self, graph: str, plain: Run) -> Session | None:
+    def session(self, graph: str, plain: OpenPlain) -> Session | None:
         """An encoder's engine, opened; None if it is not used (see `reasons`).
 
         Args:
             graph: its name in the manifest.
-            plain: runs a graph in ONNX Runtime, for the parts of a test that have no engine.
+            plain: opens a graph in ONNX Runtime, for the other part of its test.
         """
         return self._used(graph, lambda: self._proven(graph, plain))
 
-    def decoder(self, plain: Run) -> DecoderSession | None:
+    def decoder(self, plain: OpenPlain) -> DecoderSession | None:
         """The compiled decoder, opened; None if it is not used."""
 
         def proven() -> DecoderSession:
@@ -120,6 +134,18 @@ class CompiledGraphs:
             return []
         return [g for g in self._open if g != graph and not self.placement.kept(g)]
 
+    def stop(self) -> None:
+        """Ends what another thread does here, a test too, which then raises Cancelled."""
+        self._stopped = True
+        for session in (*self._open.values(), *self._beside.values()):
+            session.stop()
+
+    def resume(self) -> None:
+        """Takes an earlier `stop` back."""
+        self._stopped = False
+        for session in self._open.values():
+            session.resume()
+
     def close(self) -> None:
         """Gives everything on the GPU back."""
         for graph in list(self._open):
@@ -141,93 +167,45 @@ class CompiledGraphs:
             self.refuse(graph, str(error))
             return None
 
-    def _proven(self, graph: str, plain: Run) -> Session:
-        entry = self._entry(graph)
+    def _proven(self, graph: str, plain: OpenPlain) -> Session:
+        engine = self._candidate(graph)
+        known = has_passed(engine)
         self._refuse_unplaced(graph)
-        before = recall(self.engine_key(entry))
-        if before is not None and before.state != "passed":
-            path = engines_dir(self._bundle.path, self.gpu.arch) / entry.file
-            how = "ended the program" if before.state == "begun" else "failed"
-            raise EngineFileError(
-                f"{path} {how} in the self-test on this machine, so it was set aside; build it"
-                " anew with vl2-export engines, or test it again with vl2 selftest --device"
-                " tensorrt."
-            )
-        if before is None:
-            self._prove(next(test for test, parts in PARTS.items() if graph in parts), plain)
-        if graph in self.reasons:  # Found out while it was to be tested.
-            raise EngineFileError(self.reasons[graph])
+        test = next(test for test, parts in PARTS.items() if graph in parts)
+        if not known:
+            # What is wrong before it runs is not its doing: its file, or a GPU that has failed.
+            self._plan(graph).close()
+            device = self._opened_device()
+            device.activate()
+            device.synchronise()
+            prove(engine, test, lambda: self._measure(test, graph, plain), lambda: self._stopped)
         return self._load(graph)
 
-    def _prove(self, test: Test, plain: Run) -> None:
-        """Runs a test and keeps what came of it for every engine that took part.
+    def _candidate(self, graph: str) -> Candidate:
+        entry = self._entry(graph)
+        path = engines_dir(self._bundle.path, self.gpu.arch) / entry.file
+        return Candidate(path, entry.sha256, self.engine_key(entry))
 
-        Raises:
-            EngineFileError: it was not passed, or an engine does not fit this GPU.
-            DeviceMemoryError: there is no room now; nothing is kept then.
-            DeviceError: the library or the GPU failed.
-            BundleError: the self-test does not fit its bundle; nothing is kept then.
-        """
-        tested = self._vouched_for(test)
-        if not tested:
-            return  # Nothing is left to be tested; `reasons` say why.
-        # A GPU that has failed already says so here, and nothing about these engines.
-        device = self._opened_device()
-        device.activate()
-        device.synchronise()
-        keys = [self.engine_key(entry) for entry in tested.values()]
-        before = [recall(key) for key in keys]
+    def _measure(self, test: Test, tested: str, plain: OpenPlain) -> VerificationRow:
+        """Runs a graph's engine between the ONNX graphs of its test: it is judged by itself."""
 
-        def keep(came: Outcome) -> None:
-            for key in keys:
-                record(key, came)
-
-        keep(Outcome("begun", test))
-        try:
-            row = self._measure(test, tested, plain)
-        except BaseException as error:
-            # Ended by the user, or not the engine's fault: nobody knows.
-            if isinstance(error, DeviceMemoryError) or not isinstance(
-                error, EngineFileError | DeviceError
-            ):
-                _take_back(keys, before)
-            else:
-                keep(Outcome("failed", str(error)))
-            raise
-        detail = f"{test} differs by {row.max_rel:.2g} of the largest value"
-        keep(Outcome("passed" if passed(row) else "failed", detail))
-        if not passed(row):
-            names = " and ".join(entry.file for entry in tested.values())
-            raise EngineFileError(
-                f"{names} failed the self-test ({detail}, {row.tolerance:.2g} is allowed), so the"
-                " ONNX graphs are used; build them anew with vl2-export engines."
-            )
-
-    def _vouched_for(self, test: Test) -> dict[str, EngineFile]:
-        """The engines that take part in a test: those whose files are what their list says."""
-        found = {}
-        for graph in PARTS[test]:
-            if graph in self.reasons or graph not in self.entries():
-                continue
-            try:
-                found[graph] = self._entry(graph)
-                self._plan(graph).close()
-            except EngineFileError as error:
-                self.refuse(graph, str(error))
-                found.pop(graph, None)
-        return found
-
-    def _measure(self, test: Test, tested: dict[str, EngineFile], plain: Run) -> VerificationRow:
         def run(graph: str, feeds: dict[str, Array]) -> dict[str, Array]:
-            if graph not in tested:
-                return plain(graph, feeds)
-            return self._load(graph).run(feeds)
+            if graph == tested:
+                return self._load(graph).run(feeds)
+            try:
+                if graph not in self._beside:
+                    self._beside[graph] = plain(graph)
+                return self._beside[graph].run(feeds)
+            except DeviceError as error:
+                raise BundleError(str(error)) from error  # Not the engine's doing.
 
         stored = read_selftest(self._bundle)
-        got = run_test(test, stored, run, self._next_logits, open_embeddings(self._bundle).rows)
-        dtypes = {entry.dtype for entry in tested.values()}
-        dtype = next((d for d in ("bf16", "fp16") if d in dtypes), "fp32")
-        limit = stored.limit(test, engine_dtype=dtype)
+        try:
+            embed = open_embeddings(self._bundle).rows
+            got = run_test(test, stored, run, self._next_logits, embed)
+        finally:
+            self._beside.clear()
+        limit = stored.limit(test, engine_dtype=self._entry(tested).dtype)
         return measure(test, got, stored.arrays[OUTPUTS[test]], limit)
 
     def _entry(self, graph: str) -> EngineFile:
@@ -241,10 +219,11 @@ class CompiledGraphs:
         if self.placement.where(graph) == "cpu":
             raise DeviceMemoryError(self.placement.reason)
         if graph == "decoder" and self.placement.context < self.context()[0]:
+            path = engines_dir(self._bundle.path, self.gpu.arch) / "decoder.engine"
             raise DeviceMemoryError(
                 f"The GPU has room for a conversation of {self.placement.context:,} tokens beside"
                 f" the decoder, which was built for {self.context()[0]:,}; build it anew with"
-                f" vl2-export engines --context {self.placement.context}."
+                f" {build_command(path, '--context', str(self.placement.context))}."
             )
 
     def _place(self) -> Placement:
@@ -274,6 +253,8 @@ class CompiledGraphs:
             with self._plan(graph) as plan:
                 engine = Engine(plan, entry, path, self._opened_device(), kernels)
             self._open[graph] = Session(engine)
+        if self._stopped:  # Before it was open.
+            self._open[graph].stop()
         return self._open[graph]
 
     def _plan(self, graph: str) -> mmap.mmap:
@@ -337,11 +318,3 @@ def plan_memory(
         context_bytes=own,
         decoder_on_gpu=decoder_on_gpu,
     )
-
-
-def _take_back(keys: list[str], before: list[Outcome | None]) -> None:
-    for key, tested in zip(keys, before, strict=True):
-        if tested is None:
-            forget(key)
-        else:
-            record(key, tested)

@@ -13,22 +13,18 @@ import json
 import mmap
 import os
 import re
-import secrets
 import stat
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from platformdirs import user_data_path
-
 from engines.bundle import ENGINES, Bundle, write_whole
 from engines.config import MAX_MANIFEST_BYTES, Mismatch, from_json, to_json
+from engines.engine_key import key_path, load_key, own_key
 from engines.errors import EngineFileError
 
 FORMAT = 1
 LIST = "engines.json"
-KEY_BYTES = 32
 Flavour = Literal["rtx", "classic"]
 # A tensor's dtype and shape, as in the manifest; a str is a free axis.
 Tensors = dict[str, tuple[str, tuple[int | str, ...]]]
@@ -109,11 +105,6 @@ def engines_dir(bundle: Path, arch: str) -> Path:
     return folder
 
 
-def key_path() -> Path:
-    """The file of the key that vouches for this user's engines."""
-    return user_data_path("vl2-desktop", appauthor=False) / "engines.key"
-
-
 def graph_hash(bundle: Bundle, graph: str) -> str:
     """SHA-256 (hex) over the hashes of a graph's file and of its weights, as the manifest has them.
 
@@ -153,19 +144,19 @@ def read_engines(bundle: Bundle, arch: str) -> EngineSet:
     try:
         found = from_json(EngineSet, data, LIST)
     except Mismatch as error:
-        raise EngineFileError(f"{path} is damaged ({error}); {_BUILD}.") from error
+        raise EngineFileError(f"{path} is damaged ({error}); {_build(path)}.") from error
     if found.format != FORMAT:
         raise EngineFileError(
-            f"{path} has format {found.format}, but this program reads {FORMAT}; {_BUILD}."
+            f"{path} has format {found.format}, but this program reads {FORMAT}; {_build(path)}."
         )
     if found.bundle != bundle.id:
         raise EngineFileError(
             f"The engines in {path.parent} were made for another bundle or another export of it;"
-            f" {_BUILD}."
+            f" {_build(path)}."
         )
     if found.arch != arch:
         raise EngineFileError(
-            f"{path} lists engines for {found.arch}, not for {arch}; {_BUILD} with --arch {arch}."
+            f"{path} lists engines for {found.arch}, not for {arch}; {_build(path)}."
         )
     return found
 
@@ -179,18 +170,22 @@ def check_engine(bundle: Bundle, engines: EngineSet, graph: str, compiler: Compi
     folder = engines_dir(bundle.path, engines.arch)
     entry = engines.graphs.get(graph)
     if entry is None:
-        raise EngineFileError(f"There is no engine of the {graph} graph in {folder}; {_BUILD}.")
+        command = build_command(folder / LIST)
+        raise EngineFileError(
+            f"There is no engine of the {graph} graph in {folder}; {command} builds it, or says why"
+            " it cannot."
+        )
     path = folder / entry.file
     if entry.file != f"{graph}.engine":
-        raise EngineFileError(f"{path} is no name of an engine of {graph}; {_BUILD}.")
+        raise EngineFileError(f"{path} is no name of an engine of {graph}; {_build(path)}.")
     if engines.tensorrt != compiler:
         made, wanted = (compiler_name(c) for c in (engines.tensorrt, compiler))
         raise EngineFileError(
             f"{path} was built by {made} and cannot be run by {wanted}; install that version, or"
-            f" {_BUILD}."
+            f" {_build(path)}."
         )
     if entry.graph_sha256 != graph_hash(bundle, graph):
-        raise EngineFileError(f"{path} was built from another {graph} graph; {_BUILD}.")
+        raise EngineFileError(f"{path} was built from another {graph} graph; {_build(path)}.")
     return entry
 
 
@@ -207,19 +202,19 @@ def open_engine(bundle: Bundle, engines: EngineSet, graph: str, compiler: Compil
     path = engines_dir(bundle.path, engines.arch) / entry.file
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise EngineFileError(f"{path} is a link or a folder, not an engine; {_BUILD}.")
+            raise EngineFileError(f"{path} is a link or a folder, not an engine; {_build(path)}.")
         with path.open("rb") as file:
             length = os.fstat(file.fileno()).st_size
             if length != entry.size or not length:
                 raise EngineFileError(
                     f"{path} has {length} bytes instead of {entry.size}, so it is not whole;"
-                    f" {_BUILD}."
+                    f" {_build(path)}."
                 )
             mapped = mmap.mmap(-1, length)
             with memoryview(mapped) as view:
                 file.readinto(view)  # Of a file cut just now, the rest stays zero: see the hash.
     except FileNotFoundError as error:
-        raise EngineFileError(f"{path} is missing; {_BUILD}.") from error
+        raise EngineFileError(f"{path} is missing; {_build(path)}.") from error
     except OSError as error:
         raise EngineFileError(
             f"{path} cannot be read ({error.strerror}); check the disk or its permissions."
@@ -227,7 +222,7 @@ def open_engine(bundle: Bundle, engines: EngineSet, graph: str, compiler: Compil
     if hashlib.sha256(mapped).hexdigest() != entry.sha256:
         mapped.close()
         raise EngineFileError(
-            f"{path} has been changed since it was built, so it is not run; {_BUILD}."
+            f"{path} has been changed since it was built, so it is not run; {_build(path)}."
         )
     return mapped
 
@@ -242,12 +237,31 @@ def write_engines(bundle: Bundle, engines: EngineSet) -> None:
         OSError: the disk is full, or may not be written.
     """
     data = to_json(dataclasses.replace(engines, format=FORMAT, bundle=bundle.id))
-    data["hmac"] = _sign(data, _own_key())
+    data["hmac"] = _sign(data, own_key())
     text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
     write_whole(engines_dir(bundle.path, engines.arch) / LIST, text.encode())
 
 
-_BUILD = "build it with vl2-export engines"
+def build_command(engine: Path, *more: str) -> str:
+    """The command that builds engines where one lies, as a sentence gives it.
+
+    Args:
+        engine: BUNDLE/engines/ARCH/FILE; the file may be the list.
+        more: options; without --force only what is missing, changed or out of date is built.
+    """
+    folder = engine.parent
+    bundle = str(folder.parent.parent)
+    quoted = f'"{bundle}"' if " " in bundle else bundle
+    return " ".join(("vl2-export engines", quoted, "--arch", folder.name, *more))
+
+
+def build_anew(engine: Path) -> str:
+    """What to do about an engine that is what its list says and does not serve all the same."""
+    return f"build it anew with {build_command(engine, '--force')}"
+
+
+def _build(engine: Path) -> str:
+    return f"build it with {build_command(engine)}"
 
 
 def _is_link(path: Path) -> bool:
@@ -269,66 +283,39 @@ def _sign(data: dict[str, Any], key: bytes) -> str:
 
 def _not_vouched(path: Path) -> EngineFileError:
     return EngineFileError(
-        f"{path} was changed or comes from another computer, so its engines are not run; {_BUILD}."
+        f"{path} was changed or comes from another computer, so its engines are not run;"
+        f" {_build(path)}."
     )
 
 
 def _read_list(path: Path, bundle: Bundle, arch: str) -> dict[str, Any]:
     try:
         if not stat.S_ISREG(path.lstat().st_mode):  # A pipe would be waited for.
-            raise EngineFileError(f"{path} is not a file; {_BUILD}.")
+            raise EngineFileError(f"{path} is not a file; {_build(path)}.")
         with path.open("rb") as file:
             text = file.read(MAX_MANIFEST_BYTES)
         data = json.loads(text)
     except FileNotFoundError as error:
         raise EngineFileError(
-            f"{bundle.path} has no engines for {arch}; {_BUILD} --arch {arch}."
+            f"{bundle.path} has no engines for {arch}; {_build(path)}."
         ) from error
     except OSError as error:
         raise EngineFileError(
             f"{path} cannot be read ({error.strerror}); check the disk or its permissions."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise EngineFileError(f"{path} is not valid JSON; {_BUILD}.") from error
+        raise EngineFileError(f"{path} is not valid JSON; {_build(path)}.") from error
     if not isinstance(data, dict):
-        raise EngineFileError(f"{path} is not a list of engines; {_BUILD}.")
+        raise EngineFileError(f"{path} is not a list of engines; {_build(path)}.")
     return data
 
 
 def _read_key(path: Path) -> bytes:
     """The user's key; `path` is the list that is to be checked with it."""
-    key = _load_key()
+    key = load_key()
     if key is None:
         raise EngineFileError(
             f"The key that vouches for {path} is not in {key_path()}, so its engines are not run;"
-            f" {_BUILD}."
+            f" {_build(path)}."
         )
     return key
-
-
-def _load_key() -> bytes | None:
-    try:
-        with key_path().open("rb") as file:
-            key = file.read(KEY_BYTES + 1)
-    except OSError:
-        return None
-    return key if len(key) == KEY_BYTES else None
-
-
-def _own_key() -> bytes:
-    """The user's key, made if there is none or what is there cannot be one."""
-    key = _load_key()
-    if key is None:
-        path = key_path()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # A file that is no key would otherwise stay in the way for good.
-        with suppress(FileNotFoundError):
-            path.unlink()
-        key = secrets.token_bytes(KEY_BYTES)
-        with open(path, "xb", opener=_private) as file:
-            file.write(key)
-    return key
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

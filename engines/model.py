@@ -18,7 +18,7 @@ from engines.config import BundleConfig, ClipOptions, Coverage
 from engines.devices import resolve
 from engines.encode import EncodeSeconds, encode_steps, plan_clip
 from engines.encoder_plan import plan_encoders
-from engines.encodings import Encoding, EncodingStore, encoding_key
+from engines.encodings import FOLDER, Encoding, EncodingStore, encoding_key
 from engines.errors import BundleError, PromptError
 from engines.events import Event, Progress, Result, TextPiece, Timing, Usage
 from engines.fallback import AnyDecoder
@@ -86,7 +86,7 @@ class VideoLlama2(Stages):
                 f"The tokenizer of {bundle.path} has more tokens than the decoder has embeddings;"
                 " export the bundle again."
             )
-        self._store = EncodingStore(cache_dir() / "encodings" if keep_encodings else None)
+        self._store = EncodingStore(cache_dir() / FOLDER if keep_encodings else None)
         self._kept = KeptFeatures()
         self._decoding: tuple[AnyDecoder, KvCache] | None = None
 
@@ -272,6 +272,12 @@ class VideoLlama2(Stages):
     def stop(self) -> None:
         """Ends the work of another thread in this model at once, which then raises Cancelled."""
         self.sessions.stop()
+
+    def close(self) -> None:
+        """Gives back the memory of all that is open; asked again, the model opens it again."""
+        self.forget()
+        self._decoding = None
+        self.sessions.close_all()
 
     def forget(self) -> None:
         """Drops the cached conversation and the encodings in memory; those on disk stay."""

@@ -23,8 +23,7 @@ import platform
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from typing import Any
 from engines.backends.onnxruntime import Session, open_ready, runtime_version, save_ready
 from engines.bundle import Bundle, cache_dir, file_sha256, write_whole
 from engines.errors import DeviceError
+from engines.file_lock import only_writer
 from engines.machine_memory import memory_here
 from engines.page_cache import drop, fill
 from engines.part_memory import graph_bytes
@@ -111,7 +111,7 @@ class PrepackedStore:
         unfinished = entry.with_name(f"{entry.name}.{os.getpid()}{_UNFINISHED}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with _only_writer(self._folder / "writer.lock") as alone:
+            with only_writer(self._folder / "writer.lock") as alone:
                 if not alone or _is_whole(entry):  # Whole: another process was just making it.
                     return alone
                 self._tidy(needed)
@@ -225,22 +225,3 @@ def _size(entry: Path) -> int:
 def _remove(entry: Path) -> None:
     # Where a file is in use and cannot be removed (Windows), it goes another time.
     shutil.rmtree(entry, ignore_errors=True)
-
-
-@contextmanager
-def _only_writer(path: Path) -> Iterator[bool]:
-    """Whether no other process writes; the lock goes with the process, however that ends."""
-    with path.open("a+b") as stream:
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True

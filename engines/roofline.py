@@ -64,12 +64,12 @@ class Roof:
     share: float | None
 
 
-def bytes_per_token(config: BundleConfig, past: int, width: int | None = None) -> int | None:
-    """Bytes that one token reads: the decoder's weights as they are stored, and the cache so far.
+def bytes_per_token(config: BundleConfig, positions: int, width: int | None = None) -> int | None:
+    """Bytes that one token reads: the decoder's weights as they are stored, and the cache.
 
     Args:
         config: the manifest.
-        past: tokens in the cache.
+        positions: of the cache that are read (`Sessions.cache_read`).
         width: bytes of a number in the cache; None as on the CPU.
 
     Returns:
@@ -77,7 +77,7 @@ def bytes_per_token(config: BundleConfig, past: int, width: int | None = None) -
     """
     if "mixtral" in config.source.model_type:
         return None
-    return graph_bytes(config, "decoder") + cache_bytes(config, past, width)
+    return graph_bytes(config, "decoder") + cache_bytes(config, positions, width)
 
 
 def roof(

@@ -89,7 +89,7 @@ class Sessions:
         return self._decoders[graph]
 
     def _compiled_decoder(self, graph: str) -> GuardedDecoder | None:
-        found = None if self.compiled is None else self.compiled.decoder(self._run_plain)
+        found = None if self.compiled is None else self.compiled.decoder(self.plain)
         if found is None:
             return None
         self._open[graph] = found.session
@@ -133,11 +133,20 @@ class Sessions:
         used = [part.device for part in self.devices()]
         return self._device.name if self._device.name in used else used[-1]
 
-    def cache_width(self) -> int | None:
-        """Bytes of a number in the decoder's cache on a GPU; None on the CPU."""
+    def cache_read(self, past: int) -> tuple[int, int | None]:
+        """What a token reads of the decoder's cache, for `roofline.bytes_per_token`.
+
+        A compiled decoder reads its whole cache, whose unused end a mask hides.
+
+        Args:
+            past: tokens in the cache.
+
+        Returns:
+            Positions, and bytes of a number: None as on the CPU.
+        """
         if self.compiled is None or self._part_device("decoder").device != "tensorrt":
-            return None
-        return self.compiled.context()[1]
+            return past, None
+        return self.compiled.context()
 
     def _part_device(self, part: str) -> PartDevice:
         compiled = self.compiled
@@ -156,7 +165,7 @@ class Sessions:
         for other in self.compiled.displaced(graph):
             self.compiled.release(other)
             self._open.pop(other, None)
-        session = self.compiled.session(graph, self._run_plain)
+        session = self.compiled.session(graph, self.plain)
         if session is None:
             return None
         try:
@@ -173,9 +182,6 @@ class Sessions:
     def _refuse(self, graph: str, error: DeviceError) -> None:
         assert self.compiled is not None  # An engine gave up, so there are some.
         self.compiled.refuse(graph, str(error))
-
-    def _run_plain(self, graph: str, feeds: dict[str, Array]) -> dict[str, Array]:
-        return self.plain(graph).run(feeds)
 
     def opening(self, graph: str) -> Iterator[Progress]:
         """Opens a graph unless it is open, or takes turns with others, telling so."""
@@ -197,18 +203,32 @@ class Sessions:
         }
 
     def close(self, graph: str) -> None:
-        """Lets an open graph go; it opens again when it is needed."""
+        """Lets an open graph go, with its memory on the GPU; it opens again when it is needed."""
         self._open.pop(graph, None)
+        self._decoders.pop(graph, None)
+        if self.compiled is not None:
+            self.compiled.release("decoder" if graph.startswith("decoder") else graph)
+
+    def close_all(self) -> None:
+        """Lets all graphs go, and the GPU."""
+        self._open.clear()
+        self._decoders.clear()
+        if self.compiled is not None:
+            self.compiled.close()
 
     def stop(self) -> None:
-        """Ends whatever runs, from another thread."""
+        """Ends whatever runs, from another thread; the test of an engine, too."""
         for session in list(self._open.values()):
             session.stop()
+        if self.compiled is not None:
+            self.compiled.stop()
 
     def resume(self) -> None:
         """Takes an earlier `stop` back."""
         for session in self._open.values():
             session.resume()
+        if self.compiled is not None:
+            self.compiled.resume()
 
 
 def _check(session: AnySession | tensorrt_rtx.Session, declared: GraphConfig) -> None:

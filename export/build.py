@@ -102,7 +102,7 @@ def export_bundle(folder: Path, target: Path, options: ExportOptions) -> None:
         encoders = ReferenceEncoders(checkpoint, bundle)
         composer = Composer(encoders, tokenizer, embeddings)
         storage = decoder.storage(composer)
-        export_decoder(shop, storage, question, options.tensorrt_graph)
+        export_decoder(shop, storage, question)
         bundle = dataclasses.replace(
             bundle,
             quantisation=decoder.described(quantisation),
@@ -153,7 +153,7 @@ def export_key(
         "files": file_facts([*checkpoint.source_files(), *checkpoint.small_files()]),
         "folder": checkpoint.folder.resolve().name,
         "scheme": [plan.scheme, plan.group, plan.method, plan.head],
-        "options": [options.tensorrt_graph, options.embedding_bits],
+        "options": [options.embedding_bits],
         "decoder": dict(decoder),
     }
 

@@ -4,18 +4,22 @@ What a compiler takes is made of the very integers that ONNX Runtime multiplies 
 keeps one copy of them, and engines can be built of any bundle without its checkpoint.
 """
 
+import math
 import mmap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from engines.errors import ExportError
+from export.external_data import place_of
 from export.graph.builder import COMPUTE_TYPES, Array, DataFile, Graph
 from export.graph.decoder import (
     MLP_NAMES,
@@ -33,6 +37,8 @@ from quant.pack import from_matmul_nbits
 Kind = Literal["fp16", "bf16"]
 COMPUTE: Mapping[Kind, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 EXPERT_NAMES = ("w1", "w3", "w2")
+# What a graph gives rise to that is no graph, or not of our form.
+_ODD = (KeyError, IndexError, ValueError, TypeError, ArithmeticError, RuntimeError, DecodeError)
 
 
 class NotCompilable(ExportError):
@@ -52,18 +58,20 @@ class BundleDecoder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with self._reading():
             model = onnx.load(path, load_external_data=False)
             self._tensors = {tensor.name: tensor for tensor in model.graph.initializer}
             self._nodes = {node.name: node for node in model.graph.node}
-            self._maps: dict[str, mmap.mmap] = {}
+            self._maps: dict[Path, mmap.mmap] = {}
             self.tables = self._tensor("/rotary/cos"), self._tensor("/rotary/sin")
             self.config = self._read_config(model.graph)
-        except (KeyError, IndexError, ValueError) as error:
-            raise self._foreign() from error
 
     def layer(self, index: int) -> LayerWeights:
         """Return the weights of a layer, unpacked."""
+        with self._reading():
+            return self._layer(index)
+
+    def _layer(self, index: int) -> LayerWeights:
         path = f"/model/layers.{index}"
         q, k, v, o = (
             self._linear(f"{path}/self_attn/{name}")
@@ -88,11 +96,13 @@ class BundleDecoder:
 
     def norm(self) -> Tensor:
         """Return the weight of the last norm."""
-        return self._tensor("/model/norm.weight")
+        with self._reading():
+            return self._tensor("/model/norm.weight")
 
     def head(self) -> LinearWeight:
         """Return the output matrix."""
-        return self._linear("/lm_head")
+        with self._reading():
+            return self._linear("/lm_head")
 
     def _feed_forward(self, path: str, names: tuple[str, str, str]) -> FeedForwardWeights:
         gate, up, down = (self._linear(f"{path}/{name}") for name in names)
@@ -166,19 +176,28 @@ class BundleDecoder:
         tensor = self._tensors[name]
         if tensor.data_location != TensorProto.EXTERNAL:
             return numpy_helper.to_array(tensor)
-        place = {entry.key: entry.value for entry in tensor.external_data}
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
-        mapped = self._map(place["location"])
-        count, shape = int(place["length"]) // dtype.itemsize, tuple(tensor.dims)
-        values: Array = np.frombuffer(mapped, dtype, count, int(place["offset"]))
-        return values.reshape(shape)
+        place = place_of(tensor, self.path)
+        dtype, shape = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)), tensor.dims
+        if place.length != math.prod(shape) * dtype.itemsize:
+            raise self._foreign()
+        values: Array = np.frombuffer(
+            self._map(place.file), dtype, place.length // dtype.itemsize, place.offset
+        )
+        return values.reshape(tuple(shape))
 
-    def _map(self, file: str) -> mmap.mmap:
+    def _map(self, file: Path) -> mmap.mmap:
         if file not in self._maps:
-            # A plain name: whoever opened the bundle has seen to it that there are no others.
-            with (self.path.parent / Path(file).name).open("rb") as opened:
+            with file.open("rb") as opened:
                 self._maps[file] = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
         return self._maps[file]
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turns what a graph of another form gives rise to into one sentence."""
+        try:
+            yield
+        except _ODD as error:
+            raise self._foreign() from error
 
     def _foreign(self) -> ExportError:
         return ExportError(

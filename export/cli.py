@@ -21,7 +21,7 @@ EXPORT_HELP = """\
 examples:
   vl2-export VideoLLaMA2-7B                       int4, to ./VideoLLaMA2-7B-int4.vl2
   vl2-export VideoLLaMA2.1-7B-AV --fp16 -o av.vl2
-  vl2-export VideoLLaMA2-7B --group 32 --tensorrt-graph
+  vl2-export VideoLLaMA2-7B --group 32            int4, a scale for every 32 weights
   vl2-export VideoLLaMA2-7B --tensorrt            and engines for the GPU that is here
   vl2-export engines av.vl2 --arch sm89,sm120     engines for a bundle that is there
   vl2-export verify av.vl2                        hashes and the stored self-test
@@ -39,6 +39,7 @@ examples:
   vl2-export engines av.vl2                       for the GPU that is here
   vl2-export engines av.vl2 --arch sm89,sm120     for Ada and Blackwell, on any machine
   vl2-export engines av.vl2 --context 2048        a smaller cache, for little memory
+  vl2-export engines av.vl2 --force               all anew, if one was set aside
 
 What is up to date is left alone; a build that was stopped goes on when it is run again.
 """
@@ -83,11 +84,6 @@ def _export(arguments: list[str]) -> int:
     )
     _add_scheme_arguments(parser)
     _add_quantising_arguments(parser)
-    parser.add_argument(
-        "--tensorrt-graph",
-        action="store_true",
-        help="also write the decoder in standard operators, for TensorRT",
-    )
     engines = parser.add_argument_group("engines for NVIDIA GPUs")
     engines.add_argument(
         "--tensorrt", action="store_true", help="compile engines too, when the bundle is there"
@@ -192,14 +188,14 @@ def _add_engine_arguments(group: argparse._ArgumentGroup) -> None:
         "--context",
         type=_positive,
         metavar="N",
-        help="positions in the decoder's cache (4096, or all that the model has)",
+        help="positions in the decoder's cache (as before; at first 4096, or all the model has)",
     )
 
 
-def _engine_options(args: argparse.Namespace) -> "EngineOptions":
+def _engine_options(args: argparse.Namespace, force: bool = False) -> "EngineOptions":
     from export.engine_build import EngineOptions
 
-    return EngineOptions(args.arch, args.tensorrt_flavour, args.context)
+    return EngineOptions(args.arch, args.tensorrt_flavour, args.context, force)
 
 
 def _options(args: argparse.Namespace) -> "ExportOptions":
@@ -210,7 +206,7 @@ def _options(args: argparse.Namespace) -> "ExportOptions":
     return ExportOptions(
         scheme=args.scheme or "int4",
         group=args.group,
-        tensorrt_graph=args.tensorrt_graph,
+        engines=args.tensorrt,
         replace=args.force,
         method="rtn" if args.rtn else None,
         head=args.head,
@@ -276,13 +272,17 @@ def _engines(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    _add_engine_arguments(parser.add_argument_group("what to compile"))
+    group = parser.add_argument_group("what to compile")
+    _add_engine_arguments(group)
+    group.add_argument(
+        "--force", action="store_true", help="build what is up to date too, such as a set aside one"
+    )
     args = parser.parse_args(arguments)
 
     def work() -> None:
         from export.engine_build import build_engines
 
-        build_engines(args.bundle, _engine_options(args))
+        build_engines(args.bundle, _engine_options(args, args.force))
 
     return run_command(PROGRAM, work)
 

@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
+from engines.errors import ExportError
+from export.external_data import place_of
 from export.graph.builder import Array
 
 HEADS_FIRST, KEYS = (0, 2, 1, 3), (0, 2, 3, 1)
@@ -27,25 +30,39 @@ def write_plain_attention(source: Path, target: Path) -> None:
         target: Where it goes, on the same disk.
 
     Raises:
+        ExportError: the graph is not as `vl2-export` writes it.
         OSError: the disk is full or failed.
     """
-    model = onnx.load(source, load_external_data=False)
-    widths = {tensor.name: tensor.dims[-1:] for tensor in model.graph.initializer}
+    try:
+        model = onnx.load(source, load_external_data=False)
+        nodes = _spelt_out(model.graph)
+    except (KeyError, ValueError, ArithmeticError, DecodeError) as error:
+        raise ExportError(
+            f"{source} is not a graph as vl2-export writes it, so no engine can be made of it;"
+            " export the bundle again."
+        ) from error
+    old = model.graph
+    graph = helper.make_graph(nodes, old.name, old.input, old.output, old.initializer)
+    model.graph.CopyFrom(graph)
+    external = (t for t in old.initializer if t.data_location == TensorProto.EXTERNAL)
+    for file in {place_of(tensor, source).file for tensor in external}:
+        _share(file, target.parent / file.name)
+    target.write_bytes(model.SerializeToString())
+
+
+def _spelt_out(graph: Any) -> list[Any]:
+    """Return a graph's nodes without Attention; the constants that this takes join its own."""
+    widths = {tensor.name: tensor.dims[-1:] for tensor in graph.initializer}
     nodes = []
-    for node in model.graph.node:
+    for node in graph.node:
         if node.op_type != "Attention":
             nodes.append(node)
             continue
         (width,) = widths[node.name.removesuffix("Attention") + "q_proj.weight"]
         spelt = list(_plain(node, width))
         nodes += [part for part in spelt if isinstance(part, onnx.NodeProto)]
-        model.graph.initializer.extend(part for part in spelt if isinstance(part, TensorProto))
-    old = model.graph
-    graph = helper.make_graph(nodes, old.name, old.input, old.output, old.initializer)
-    model.graph.CopyFrom(graph)
-    for file in {place for tensor in model.graph.initializer for place in _places(tensor)}:
-        _share(source.parent / file, target.parent / file)
-    target.write_bytes(model.SerializeToString())
+        graph.initializer.extend(part for part in spelt if isinstance(part, TensorProto))
+    return nodes
 
 
 def _plain(node: Any, width: int) -> Iterator[Any]:
@@ -82,10 +99,6 @@ def _plain(node: Any, width: int) -> Iterator[Any]:
     last = step("Reshape", ["rows", "join"], "out")
     last.output[0] = node.output[0]
     yield last
-
-
-def _places(tensor: Any) -> list[str]:
-    return [entry.value for entry in tensor.external_data if entry.key == "location"]
 
 
 def _share(source: Path, target: Path) -> None:

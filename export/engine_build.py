@@ -17,7 +17,7 @@ from engines.machine_memory import memory_here
 from export.bundle_decoder import NotCompilable
 from export.compare import refuse_failures
 from export.engine_check import SelfTest
-from export.engine_shelf import Shelf
+from export.engine_shelf import Shelf, built_context
 from export.engine_sources import GRAPHS, Source, choose_context, prepare, weights_bytes
 from export.lock import locked
 from export.progress import Progress, size
@@ -38,12 +38,14 @@ class EngineOptions:
     Attributes:
         arch: For which GPUs: names with commas between, "all" or "this".
         flavour: By which TensorRT.
-        context: Positions in the decoder's cache; None takes what is usual.
+        context: Positions in the decoder's cache; None takes what there is, or what is usual.
+        force: Also build what is up to date.
     """
 
     arch: str = "this"
     flavour: Flavour = "rtx"
     context: int | None = None
+    force: bool = False
 
 
 def check_options(options: EngineOptions) -> tuple[Compiler, list[str]]:
@@ -73,9 +75,9 @@ def build_engines(folder: Path, options: EngineOptions) -> None:
             f"{folder} computes in 32 bits, for which no engines are built; export the checkpoint"
             " with --int4 or --fp16."
         )
-    context = choose_context(bundle.config, options.context)
+    context = choose_context(bundle.config, options.context or built_context(bundle, archs))
     with _at_work(folder) as scratch:
-        shelves = [Shelf(bundle, arch, compiler, context) for arch in archs]
+        shelves = [Shelf(bundle, arch, compiler, context, options.force) for arch in archs]
         builder = _Builder(bundle, context, scratch)
         if builder.plan(shelves):
             for graph in GRAPHS:
@@ -105,7 +107,7 @@ class _Builder:
                 say(f"{shelf.arch} takes no int4: its decoder stays with ONNX Runtime")
         amounts = [self._amount(graph) for shelf in shelves for graph in shelf.lacking]
         if not amounts:
-            say(f"every engine of {folder} is up to date")
+            say(f"every engine of {folder} is up to date; --force builds them all the same")
             return False
         _refuse_too_large(folder, sum(amounts), max(amounts))
         name = compiler_name(shelves[0].compiler)
@@ -215,7 +217,10 @@ def _at_work(folder: Path) -> Iterator[Path]:
 
 
 def _remove_empty(root: Path) -> None:
-    """Remove the folders that nothing came to lie in."""
+    """Remove the folders that nothing came to lie in; the lock is held, and goes with its folder.
+
+    Windows removes no open file, so there it stays.
+    """
     for path in root.iterdir():
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()

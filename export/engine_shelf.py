@@ -1,5 +1,7 @@
 """A bundle's engines for one architecture: which are up to date, and how a new one joins them."""
 
+import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,11 +18,23 @@ from engines.engine_files import (
     read_engines,
     write_engines,
 )
+from engines.engine_trust import forget_engine
 from engines.errors import EngineFileError
 from export.engine_sources import GRAPHS, Source, profiles
 from export.tensorrt import NO_DECODER, Compiled, Job
 
 PART = ".part"
+
+
+def built_context(bundle: Bundle, archs: Sequence[str]) -> int | None:
+    """Return the positions in the cache of the decoder that is there; None where there is none."""
+    for arch in archs:
+        with suppress(EngineFileError, KeyError):
+            inputs = read_engines(bundle, arch).graphs["decoder"].inputs
+            capacity = inputs["past_key_values.0.key"][1][2]
+            if isinstance(capacity, int):
+                return capacity
+    return None
 
 
 class Shelf:
@@ -32,7 +46,18 @@ class Shelf:
         without_decoder: Whether the decoder is left out because these GPUs cannot take it.
     """
 
-    def __init__(self, bundle: Bundle, arch: str, compiler: Compiler, context: int) -> None:
+    def __init__(
+        self, bundle: Bundle, arch: str, compiler: Compiler, context: int, force: bool = False
+    ) -> None:
+        """Look at what is there, and remove what nobody may run.
+
+        Args:
+            bundle: A checked bundle.
+            arch: The architecture, such as "sm89".
+            compiler: What will build here.
+            context: Positions in the decoder's cache.
+            force: Every graph lacks its engine; those that are there stay until there is a new one.
+        """
         self.arch = arch
         self.bundle = bundle
         self.compiler = compiler
@@ -49,7 +74,7 @@ class Shelf:
         self.lacking = [
             graph
             for graph, wanted in self.profiles.items()
-            if graph not in self.listed or self.listed[graph].profiles != wanted
+            if force or graph not in self.listed or self.listed[graph].profiles != wanted
         ]
         self._tidy()
 
@@ -87,9 +112,15 @@ class Shelf:
             build_s=compiled.build_s,
         )
         part.replace(self.folder / entry.file)
+        # A compiler may give the same bytes again: what was said of those is to be found out anew.
+        forget_engine(entry.sha256)
         self.listed[graph] = entry
         listed = EngineSet(FORMAT, self.compiler, self.arch, self.bundle.id, dict(self.listed))
-        write_engines(self.bundle, listed)
+        try:
+            write_engines(self.bundle, listed)
+        except OSError:
+            (self.folder / entry.file).unlink(missing_ok=True)  # Nothing would vouch for it.
+            raise
 
     def _read(self) -> dict[str, EngineFile]:
         found = {}
@@ -105,5 +136,7 @@ class Shelf:
         """Remove what nobody may run: of another compiler or graph, or left by a killed build."""
         names = {entry.file for entry in self.listed.values()} | {LIST}
         for path in self.folder.glob("*"):
-            if path.name not in names:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name not in names:
                 path.unlink()

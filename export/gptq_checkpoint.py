@@ -101,7 +101,7 @@ def read_gptq_config(folder: Path) -> GptqConfig:
         raise CheckpointError(f"{folder} is not a GPTQ checkpoint (no {CONFIG}); {USE_ANOTHER}.")
     method = data.get("quant_method", data.get("method", "gptq"))
     form = data.get("checkpoint_format", data.get("format", "gptq"))
-    if method != "gptq" or form not in FORMATS:
+    if method != "gptq" or not isinstance(form, str) or form not in FORMATS:
         raise CheckpointError(f"{path} is of method {method!r}, format {form!r}; {USE_ANOTHER}.")
     keys = Keys(data, path)
     bits, group_size = keys.integer("bits"), data.get("group_size", -1)

@@ -83,7 +83,7 @@ def _check_likeness(checkpoint: Checkpoint, source: GptqFolder) -> None:
 
 
 def refuse_unordered(source: GptqFolder) -> None:
-    """Refuse what the graph for TensorRT cannot hold.
+    """Refuse what no engine of the decoder can be made of.
 
     Raises:
         ExportError: the checkpoint has zero points or its own order of columns.
@@ -92,6 +92,6 @@ def refuse_unordered(source: GptqFolder) -> None:
     if config.desc_act or not config.sym:
         what = "groups in an order of their own (desc_act)" if config.desc_act else "zero points"
         raise ExportError(
-            f"{source.folder} has {what}, which TensorRT does not take; leave --tensorrt-graph out,"
-            " or quantise the checkpoint here."
+            f"{source.folder} has {what}, of which TensorRT can make no decoder; leave --tensorrt"
+            " out, or quantise the checkpoint here."
         )

@@ -207,7 +207,7 @@ def open_decoder_source(
     """
     if options.gptq is not None:
         source = open_gptq(checkpoint, options.gptq)
-        if options.tensorrt_graph:
+        if options.engines:
             refuse_unordered(source)
         return GivenSource(plan, source)
     if plan.quantise is not None:

@@ -1,11 +1,11 @@
 """One process at a time at one piece of work; the system lets go when that one ends, however."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from engines.errors import ExportError
+from engines.file_lock import only_writer
 
 
 @contextmanager
@@ -19,16 +19,7 @@ def locked(path: Path, sentence: str) -> Iterator[None]:
     Raises:
         ExportError: another process holds it.
     """
-    with path.open("ab") as file:
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ExportError(sentence) from error
+    with only_writer(path) as alone:
+        if not alone:
+            raise ExportError(sentence)
         yield

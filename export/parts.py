@@ -5,13 +5,11 @@ Each is a step or several that an interrupted export need not do again (`export.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import tokenizers
 import torch
-from onnx import TensorProto
 from torch import Tensor, nn
 
 from engines.bundle import EMBEDDING_SCALES, EMBEDDINGS, Embeddings
@@ -27,17 +25,14 @@ from export.compare import (
     logit_positions,
     run_decoder,
     run_graph,
-    run_tensorrt_decoder,
 )
 from export.graph.audio import write_audio
 from export.graph.builder import Array, DataFile, Graph
 from export.graph.decoder import ONNXRUNTIME, DecoderWriter
-from export.graph.decoder_tensorrt import OPSET, TENSORRT
 from export.graph.projector import write_projector
 from export.graph.vision_tower import write_vision_tower
 from export.manifest import vision_config
 from export.memory import giving_back
-from export.reference.decoder import DecoderConfig
 from export.storage import Storage
 from export.walk import walk_decoder
 from export.workshop import Workshop
@@ -50,10 +45,6 @@ VERIFY_TOKENS = 64
 # Files of the decoder and the accuracy level of their int4 products: 4 multiplies in int8.
 INT4_FILES: Mapping[str, int | None] = {"decoder.onnx": 4, "decoder.exact.onnx": 0}
 FLOAT_FILES: Mapping[str, int | None] = {"decoder.onnx": None}
-TENSORRT_FILE = "decoder.tensorrt.onnx"
-
-
-DecoderRun = Callable[[Path, DecoderConfig, Array], Array]
 
 
 def export_vision(shop: Workshop) -> Tensor:
@@ -184,27 +175,23 @@ def verification_prompt(
     return embeds[None]
 
 
-def export_decoder(
-    shop: Workshop, storage: Storage, inputs_embeds: Tensor, tensorrt_graph: bool
-) -> None:
-    """Export the decoder in every flavour that is wanted."""
+def export_decoder(shop: Workshop, storage: Storage, inputs_embeds: Tensor) -> None:
+    """Export the decoder in every flavour."""
     files = INT4_FILES if shop.plan.scheme == "int4" else FLOAT_FILES
     config, embeds = shop.checkpoint.config.decoder, inputs_embeds.numpy()
 
     def write() -> Mapping[str, Array]:
-        logits = _write_decoders(shop, storage, inputs_embeds, files, tensorrt_graph).numpy()
+        logits = _write_decoders(shop, storage, inputs_embeds, files).numpy()
         shop.selftest["logits"] = logits[-1]
         return {"logits": logits}
 
     wanted = shop.step("decoder", write)["logits"]
-    runs = dict.fromkeys(files, run_decoder)
-    runs |= {TENSORRT_FILE: run_tensorrt_decoder} if tensorrt_graph else {}
-    for file, run in runs.items():
+    for file in files:
         name = graph_name(file)
 
-        def check(file: str = file, run: DecoderRun = run, name: str = name) -> Mapping[str, Array]:
-            shop.check(name, run(shop.folder / file, config, embeds), wanted)
-            shop.progress.step(f"{name} checked", shop.plan.also["check"] // len(runs))
+        def check(file: str = file, name: str = name) -> Mapping[str, Array]:
+            shop.check(name, run_decoder(shop.folder / file, config, embeds), wanted)
+            shop.progress.step(f"{name} checked", shop.plan.also["check"] // len(files))
             return {}
 
         shop.step(f"check-{name}", check)
@@ -216,33 +203,20 @@ def _write_decoders(
     storage: Storage,
     inputs_embeds: Tensor,
     files: Mapping[str, int | None],
-    tensorrt_graph: bool,
 ) -> Tensor:
     """Write every flavour in one pass over the checkpoint."""
     config, folder = shop.checkpoint.config.decoder, shop.folder
-    # The compiler takes int4 weights with 16-bit products only.
-    forms = [("decoder", shop.cache, 23, ONNXRUNTIME, files)]
-    if tensorrt_graph:
-        half = TensorProto.FLOAT16
-        forms.append((graph_name(TENSORRT_FILE), half, OPSET, TENSORRT, {TENSORRT_FILE: None}))
-    with ExitStack() as stack:
-        graphs = []
-        for name, compute, opset, _, saved in forms:
-            first = next(iter(saved))
-            path = (folder / first).with_suffix(".data")
-            data = stack.enter_context(DataFile(path, keep=True))
-            graphs.append(Graph(name, data, compute, opset))
-        writers = [
-            DecoderWriter(graph, config, form[3]) for graph, form in zip(graphs, forms, strict=True)
-        ]
+    path = (folder / next(iter(files))).with_suffix(".data")
+    with DataFile(path, keep=True) as data:
+        graph = Graph("decoder", data, shop.cache)
+        writer = DecoderWriter(graph, config, ONNXRUNTIME)
         wanted = logit_positions(inputs_embeds.shape[1])
         logits = walk_decoder(
-            shop.checkpoint, storage, writers, inputs_embeds, wanted, shop.work, shop.progress
+            shop.checkpoint, storage, [writer], inputs_embeds, wanted, shop.work, shop.progress
         )
-    for graph, form in zip(graphs, forms, strict=True):
-        for file, level in form[4].items():
-            graph.save(folder / file, level)
-            shop.register(graph_name(file), graph, file)
+    for file, level in files.items():
+        graph.save(folder / file, level)
+        shop.register(graph_name(file), graph, file)
     return logits
 
 

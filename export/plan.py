@@ -44,7 +44,7 @@ class ExportOptions:
     Attributes:
         scheme: How weights are stored.
         group: Group size of int4; None takes the largest that fits, -1 is one scale a row.
-        tensorrt_graph: Also write the decoder in standard operators.
+        engines: Engines are to be compiled of it: what none can be made of is refused at once.
         replace: Replace an existing bundle.
         method: How int4 is found; None is GPTQ.
         head: How the output matrix of int4 is stored; None is int8.
@@ -60,7 +60,7 @@ class ExportOptions:
 
     scheme: Scheme = "int4"
     group: int | None = None
-    tensorrt_graph: bool = False
+    engines: bool = False
     replace: bool = False
     method: Method | None = None
     head: Head | None = None
@@ -118,11 +118,6 @@ def make_plan(checkpoint: Checkpoint, options: ExportOptions) -> Plan:
             " their two halves; give a checkpoint with heads of an even width."
         )
     _refuse_contradictions(options)
-    if options.tensorrt_graph and len(set(config.windows)) > 1:
-        raise ExportError(
-            f"{checkpoint.folder} has layers with and without a sliding window, which the TensorRT"
-            " graph cannot tell apart; leave out --tensorrt-graph."
-        )
     int4 = options.scheme == "int4"
     group = choose_group(config, options.group) if int4 else None
     asked = WHOLE_ROW if options.group == WHOLE_ROW else group
@@ -207,7 +202,7 @@ def _also(sizes: _Sizes, options: ExportOptions) -> dict[Also, int]:
     """Return what counts beside going through the weights once, by the time it takes."""
     decoder = sizes.decoder_numbers * FLOAT
     encoders = sizes.numbers * FLOAT - decoder
-    flavours = (2 if options.scheme == "int4" else 1) + options.tensorrt_graph
+    flavours = 2 if options.scheme == "int4" else 1
     found: dict[Also, int] = {
         "hash": sizes.numbers // 2,
         "encoders": ENCODER_SHARE * encoders,
@@ -236,5 +231,5 @@ def _sizes(checkpoint: Checkpoint, options: ExportOptions, group: int | None) ->
             decoder_count += numbers
         else:
             total += numbers * plain
-    total += decoder * (2 if options.tensorrt_graph else 1)
+    total += decoder
     return _Sizes(count, decoder_count, round(total), round(decoder))

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from engines.bundle import write_whole
 from engines.config import AccuracyConfig, to_json
 from export.accuracy import accuracy_table
 from export.quantise_state import MatrixRow
@@ -24,7 +25,8 @@ def report_path(bundle: Path) -> Path:
 def write_report(path: Path, facts: Mapping[str, Any], rows: Sequence[MatrixRow]) -> None:
     """Write everything as JSON."""
     data = {**facts, "matrices": [asdict(row) for row in rows]}
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    write_whole(path, text.encode())
 
 
 def layer_table(rows: Sequence[MatrixRow]) -> str:
@@ -55,21 +57,21 @@ def draw_report(
         title: What it is about.
     """
     if path.suffix == ".png":
-        path.write_bytes(_drawing(rows, title, "png"))
+        write_whole(path, _drawing(rows, title, "png"))
         return
     drawing = _drawing(rows, title, "svg").decode()
     drawing = drawing[drawing.index("<svg") :]
     tables = [layer_table(rows)] + ([accuracy_table(accuracy)] if accuracy else [])
     text = "".join(f"<pre>{html.escape(table)}</pre>\n" for table in tables)
     head = html.escape(title)
-    path.write_text(
+    page = (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{head}</title>'
         "\n<style>body{font:15px sans-serif;margin:2em;max-width:75em}pre{overflow-x:auto}"
         f"svg{{max-width:100%;height:auto}}</style>\n<h1>{head}</h1>\n"
         "<p>Error of each matrix's output on the calibration, as a share of its energy.</p>\n"
-        f"{drawing}\n{text}</html>\n",
-        encoding="utf-8",
+        f"{drawing}\n{text}</html>\n"
     )
+    write_whole(path, page.encode())
 
 
 def facts_of(

@@ -13,12 +13,14 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engines.devices import engine_gpu
 from engines.engine_files import Compiler, Flavour, Sizes, Tensors
-from engines.errors import ExportError
+from engines.errors import DeviceError, ExportError
 
 # For which TensorRT for RTX compiles ahead of time: Turing, Ampere, Ada, Blackwell.
 ARCHS = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
@@ -40,7 +42,12 @@ DTYPES = {
 }
 Profiles = dict[str, tuple[Sizes, Sizes, Sizes]]
 _UNUSED = re.compile(r"Unused Input: (\S+)")
-_MEMORY = re.compile(r"Total (Activation|Weights) Memory: (\d+) bytes")
+# What the compiler says of the memory that an engine will take. Its scratch memory is a part of its
+# activations in all engines that were looked at; should it ever be more, it counts.
+_MEMORY = re.compile(
+    r"(Total Activation|Total Weights|Total Device Persistent|Max Scratch) Memory: (\d+) bytes"
+)
+_MEMORY_KINDS = 4
 _COMPUTE_CAPABILITY = re.compile(r"(\d+)\.(\d)")
 
 
@@ -101,11 +108,16 @@ def load_compiler(flavour: Flavour) -> tuple[Any, Compiler]:
 
 
 def this_arch() -> str:
-    """Return the architecture of this machine's first NVIDIA GPU, such as "sm89".
+    """Return the architecture of the GPU that would run engines here, such as "sm89".
+
+    CUDA counts GPUs in an order of its own, and the program runs engines on CUDA's first; where
+    that cannot be asked, it is nvidia-smi's first.
 
     Raises:
         ExportError: there is none, or the driver does not tell.
     """
+    with suppress(DeviceError):
+        return engine_gpu().arch
     program = shutil.which("nvidia-smi")
     answer = ""
     if program is not None:
@@ -167,12 +179,13 @@ def compile_graph(trt: Any, job: Job) -> Compiled:
     log = _Log()
     started = time.monotonic()
     builder, network, parser = _open(trt, log, job)
-    if not parser.parse_from_file(os.fspath(job.graph)):
+    if not _asked(job, log, parser.parse_from_file, os.fspath(job.graph)):
         raise _refused(job, parser.get_error(0).desc() if parser.num_errors else log.error)
     inputs = _read_back(network.num_inputs, network.get_input, job.inputs, job)
     outputs = _read_back(network.num_outputs, network.get_output, job.outputs, job)
     _check_caches(trt, network, outputs, job)
-    plan = builder.build_serialized_network(network, _configured(trt, builder, job))
+    config = _configured(trt, builder, job, log)
+    plan = _asked(job, log, builder.build_serialized_network, network, config)
     if plan is None:
         raise _refused(job, log.error)
     if log.unused:
@@ -181,7 +194,7 @@ def compile_graph(trt: Any, job: Job) -> Compiled:
     content = memoryview(plan)
     # Without a GPU no engine can be opened; that it names all it takes and gives can be seen.
     missing = [n for n in (*inputs, *outputs) if not re.search(re.escape(n.encode()), content)]
-    if missing or len(log.memory) < 2:
+    if missing or len(log.memory) < _MEMORY_KINDS:
         raise _refused(job, f"the engine does not name {', '.join(missing) or 'its memory'}")
     with job.engine.open("wb") as file:
         file.write(content)
@@ -192,8 +205,8 @@ def compile_graph(trt: Any, job: Job) -> Compiled:
         sha256=hashlib.sha256(content).hexdigest(),
         inputs=inputs,
         outputs=outputs,
-        weights_bytes=log.memory["Weights"],
-        activation_bytes=log.memory["Activation"],
+        weights_bytes=log.memory["Total Weights"],
+        activation_bytes=log.working_bytes(),
         build_s=round(time.monotonic() - started, 2),
     )
 
@@ -213,6 +226,11 @@ class _Log:
             self.unused.append(found[1])
         if found := _MEMORY.match(message):
             self.memory[found[1]] = int(found[2])
+
+    def working_bytes(self) -> int:
+        """What a running context takes beside the weights: all that the compiler said of it."""
+        moving = max(self.memory["Total Activation"], self.memory["Max Scratch"])
+        return moving + self.memory["Total Device Persistent"]
 
 
 def _open(trt: Any, log: _Log, job: Job) -> tuple[Any, Any, Any]:
@@ -247,17 +265,26 @@ def _check_caches(trt: Any, network: Any, outputs: Tensors, job: Job) -> None:
         raise _refused(job, f"it writes {written} of {wanted} caches in place")
 
 
-def _configured(trt: Any, builder: Any, job: Job) -> Any:
+def _configured(trt: Any, builder: Any, job: Job, log: _Log) -> Any:
     config = builder.create_builder_config()
     profile = builder.create_optimization_profile()
     for name, (least, usual, most) in job.profiles.items():
-        profile.set_shape(name, least, usual, most)
-    if config.add_optimization_profile(profile) < 0:
+        _asked(job, log, profile.set_shape, name, least, usual, most)
+    if _asked(job, log, config.add_optimization_profile, profile) < 0:
         raise _refused(job, "its profile is not taken")
     if job.flavour == "rtx":
         config.num_compute_capabilities = 1
-        config.set_compute_capability(getattr(trt.ComputeCapability, job.arch.upper()), 0)
+        arch = getattr(trt.ComputeCapability, job.arch.upper())
+        _asked(job, log, config.set_compute_capability, arch, 0)
     return config
+
+
+def _asked(job: Job, log: _Log, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the compiler; what it raises is its refusal, and nothing else is taken for one."""
+    try:
+        return function(*arguments)
+    except (RuntimeError, ValueError) as error:
+        raise _refused(job, str(error) or log.error) from error
 
 
 def _read_back(

@@ -13,7 +13,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,6 @@ def unfinished_bundle(
     """
     folder = part_folder(target)
     busy = f"Another process is making {target}; wait for it, or choose another name with -o."
-    work = None
     try:
         folder.mkdir(exist_ok=True)
         with locked(folder / LOCK, busy):
@@ -158,20 +157,38 @@ def unfinished_bundle(
                 say("what an earlier export left is of other files or options: begun anew")
             if work.resumed:
                 say(f"going on from what an interrupted export left in {folder}")
-            yield work
-    except BaseException as error:
-        if work is not None and not work.over:
-            wrong = isinstance(error, Vl2Error) and not isinstance(error, KEPT_ERRORS)
-            work.over = wrong or not work.resumed
-            if not work.over:
-                say(f"what is finished is kept in {folder}: the same command goes on from there")
-        if isinstance(error, OSError):
-            raise disk_failed(error, target) from error
-        raise
+            try:
+                yield work
+            except BaseException as error:
+                _decide(work, error, say)
+                raise
+            finally:
+                # The lock goes with it: whoever opened it before does not take it for one any more.
+                if work.over:
+                    shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise disk_failed(error, target) from error
     finally:
-        # Not before the lock is let go: Windows removes no open file.
-        if work is not None and work.over:
-            shutil.rmtree(folder, ignore_errors=True)
+        _remove_lock_on_windows(folder)
+
+
+def _decide(work: Unfinished, error: BaseException, say: Callable[[str], None]) -> None:
+    """Keep what is finished, unless that is nothing, or what went wrong would go wrong again."""
+    if work.over:
+        return
+    wrong = isinstance(error, Vl2Error) and not isinstance(error, KEPT_ERRORS)
+    work.over = wrong or not work.resumed
+    if not work.over:
+        say(f"what is finished is kept in {work.folder}: the same command goes on from there")
+
+
+def _remove_lock_on_windows(folder: Path) -> None:
+    """Remove what a folder that is not wanted any more has left: no open file goes there."""
+    if os.name == "nt":
+        with suppress(OSError):
+            if [path.name for path in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()  # Refused while another process holds it.
+                folder.rmdir()
 
 
 def disk_failed(error: OSError, target: Path) -> ExportError:

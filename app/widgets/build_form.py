@@ -47,7 +47,6 @@ class BuildForm(QWidget):
         self.group.addItem(self.tr("the largest that fits"), None)
         for number in GROUPS:
             self.group.addItem(str(number), number)
-        self.tensorrt = QCheckBox(self.tr("Also write the decoder for TensorRT"), self)
         self.replace = QCheckBox(self.tr("Replace a bundle of this name"), self)
         self.missing = text_label("", "muted")
         self._lay_out()
@@ -66,7 +65,6 @@ class BuildForm(QWidget):
         return ExportChoices(
             scheme,  # type: ignore[arg-type]
             group,
-            self.tensorrt.isChecked(),
             self.replace.isChecked(),
         )
 
@@ -127,7 +125,6 @@ class BuildForm(QWidget):
         group.addStretch()
         self.schemes["int4"].toggled.connect(self.group.setEnabled)
         column.addLayout(group)
-        column.addWidget(self.tensorrt)
         column.addSpacing(6)
         column.addWidget(text_label(self.tr("Bundle to be made"), "strong"))
         column.addLayout(self._path_row(self.out, self._choose_out))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from engines.backends.cuda_driver import Buffer, Device, Staging
 from engines.backends.tensorrt_rtx import Session
+from engines.engine_files import build_anew, build_command
 from engines.errors import DeviceError, DeviceMemoryError, EngineFileError
 
 Array = NDArray[Any]
@@ -79,19 +80,18 @@ class DecoderSession:
             fits = all(tensors[name][0] == dtype for name, dtype in _TYPES.items())
         except (KeyError, ValueError, IndexError) as error:
             raise EngineFileError(
-                f"{session.path} does not have a compiled decoder's inputs and outputs; build it"
-                " anew with vl2-export engines."
+                f"{session.path} does not have a compiled decoder's inputs and outputs;"
+                f" {build_anew(session.path)}."
             ) from error
         if not fits:
             raise EngineFileError(
-                f"{session.path} takes its inputs in other types than this program gives; build it"
-                " anew with vl2-export engines."
+                f"{session.path} takes its inputs in other types than this program gives;"
+                f" {build_anew(session.path)}."
             )
         for name in self._names:
             if session.engine.aliased_input(f"present.{name}") != f"past_key_values.{name}":
                 raise EngineFileError(
-                    f"{session.path} does not write its cache in place; build it anew with"
-                    " vl2-export engines."
+                    f"{session.path} does not write its cache in place; {build_anew(session.path)}."
                 )
         # NumPy has no bfloat16, and nothing here looks into the cache.
         self.cache_dtype: np.dtype[Any] = np.dtype("float32" if self._width == 4 else "float16")
@@ -151,9 +151,10 @@ class DecoderSession:
             DeviceError: the engine was not built for so many positions.
         """
         if needed > self.most_positions:
+            more = build_command(self.session.path, "--context", str(-(-needed // 256) * 256))
             raise DeviceError(
                 f"The conversation needs {needed:,} tokens, but {self.session.path} was built for"
-                f" {self.most_positions:,}; build the engine for more, or take fewer frames."
+                f" {self.most_positions:,}; take fewer frames, or build it anew with {more}."
             )
         most, least = self.most_positions, self._least_positions
         capacities = [min(max(n, least), most) for n in (wanted, needed)]

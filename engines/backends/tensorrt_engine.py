@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from engines.backends.cuda_driver import Device
-from engines.engine_files import Compiler, EngineFile
+from engines.engine_files import Compiler, EngineFile, build_anew
 from engines.errors import DeviceError, DeviceMemoryError, EngineFileError
 from engines.kernel_cache import read_kernels, write_kernels
 
@@ -239,8 +239,7 @@ class Engine:
         for name, phrase in _REFUSALS.items():
             if diagnosis & int(getattr(reasons, name)):
                 raise EngineFileError(
-                    f"{self.path} cannot run on this GPU: {phrase}; build it anew with vl2-export"
-                    " engines."
+                    f"{self.path} cannot run on this GPU: {phrase}; {build_anew(self.path)}."
                 )
 
     def _tensors(self) -> tuple[dict[str, TensorType], dict[str, TensorType]]:
@@ -263,8 +262,8 @@ class Engine:
             wanted = {name: dtype for name, (dtype, _) in declared.items()}
             if wanted != {name: tensor.dtype for name, tensor in found.items()}:
                 raise EngineFileError(
-                    f"{self.path} does not have the inputs and outputs that its list says; build it"
-                    " anew with vl2-export engines."
+                    f"{self.path} does not have the inputs and outputs that its list says;"
+                    f" {build_anew(self.path)}."
                 )
 
     def _open_context(self) -> tuple[Any, Any, Any]:
@@ -312,8 +311,8 @@ class Engine:
             )
         detail = f": {_first_line(text)}" if text else ""
         return DeviceError(
-            f"TensorRT failed with {self.path.name} ({name}{detail}); use --device cpu, or build"
-            " the engine anew with vl2-export engines."
+            f"TensorRT failed with {self.path.name} ({name}{detail}); use --device cpu, or"
+            f" {build_anew(self.path)}."
         )
 
 

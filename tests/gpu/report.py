@@ -2,17 +2,23 @@
 
 import argparse
 import json
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from assets import demo_bundle, demo_clips
+from engines.version import VERSION
 
 DEVICES = ("tensorrt", "cpu")
 QUESTIONS = 12
+BENCH_RUNS = 3
+# A module with a `main`, and its arguments.
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,59 +30,80 @@ def main(arguments: list[str] | None = None) -> int:
         # Its engines do not belong into the source tree.
         bundle = parsed.bundle or shutil.copytree(demo_bundle(), Path(folder) / "demo.vl2")
         failures = report(Path(bundle), parsed.context)
-    print("\n" + ("; ".join(failures) if failures else "everything is as it should be"))
     return 1 if failures else 0
 
 
-def report(bundle: Path, context: int | None) -> list[str]:
-    """Prints the report; returns what was not as it should be."""
-    failures = []
-    build = ["engines", str(bundle), "--arch", "this"]
-    build += [] if context is None else ["--context", str(context)]
-    steps = [
-        ("engines", run("export.cli", *build)),
-        ("doctor", run("app.cli", "doctor", str(bundle))),
-    ]
-    for device in DEVICES:
-        arguments = ("selftest", "--device", device, "--bundle", str(bundle))
-        steps.append((f"selftest on {device}", run("app.cli", *arguments)))
-    for name, done in steps:
-        print(f"\n== {name}\n{done.stdout}{done.stderr}".rstrip())
+def report(bundle: Path, context: int | None, run: Run | None = None) -> list[str]:
+    """Print the report, as Markdown; return what was not as it should be.
+
+    Args:
+        bundle: the bundle; engines are built beside it.
+        context: tokens that the decoder's cache holds; None is what is usual.
+        run: runs a command; None runs it in a process of its own.
+    """
+    run = run or apart
+    failures: list[str] = []
+
+    def say(text: str) -> None:
+        print(_named(text, bundle).rstrip())
+
+    def step(name: str, module: str, *arguments: str) -> None:
+        done = run(module, *arguments)
+        say(f"\n== {name}\n{done.stderr}{done.stdout}")
         if done.returncode:
             failures.append(f"{name} ended with {done.returncode}")
-    answers = {device: asked(bundle, device) for device in DEVICES}
-    different = [
-        f"{clip}: {question} {answers['tensorrt'][clip, question]!r}, on the CPU {answer!r}"
-        for (clip, question), answer in answers["cpu"].items()
-        if answers["tensorrt"].get((clip, question)) != answer
-    ]
-    print(
-        f"\n== answers: {len(answers['cpu']) - len(different)} of {len(answers['cpu'])} are equal"
-    )
-    print("\n".join(different))
+
+    print("```")
+    say(f"VL2 {VERSION}, {platform.system()} {platform.release()}, {bundle.name}")
+    more = [] if context is None else ["--context", str(context)]
+    step("engines", "export.cli", "engines", str(bundle), "--arch", "this", *more)
+    step("doctor", "app.cli", "doctor", str(bundle))
     for device in DEVICES:
-        done = run("app.cli", "bench", "--runs", "3", "--device", device, "--bundle", str(bundle))
-        print(f"\n== bench on {device}\n{done.stdout}{done.stderr}".rstrip())
-        if done.returncode:
-            failures.append(f"bench on {device} ended with {done.returncode}")
+        options = ("--device", device, "--bundle", str(bundle))
+        step(f"selftest on {device}", "app.cli", "selftest", *options)
+    answers = {device: asked(bundle, device, run, failures) for device in DEVICES}
+    ours, plain = (answers[device] for device in DEVICES)
+    equal = sum(ours.get(question) == answer for question, answer in plain.items())
+    say(f"\n== answers: {equal} of {len(plain)} are equal")
+    for (clip, question), answer in plain.items():
+        if ours.get((clip, question)) != answer:
+            say(f"{clip}: {question} {ours.get((clip, question))!r}, on the CPU {answer!r}")
+    for device in DEVICES:
+        options = ("--runs", str(BENCH_RUNS), "--device", device, "--bundle", str(bundle))
+        step(f"bench on {device}", "app.cli", "bench", *options)
+    say("\n" + ("; ".join(failures) if failures else "everything is as it should be"))
+    print("```")
     return failures
 
 
-def asked(bundle: Path, device: str) -> dict[tuple[str, str], str]:
-    """The demo's questions and a bundle's answers."""
+def asked(
+    bundle: Path, device: str, run: Run, failures: list[str]
+) -> dict[tuple[str, str], str | None]:
+    """Ask the demo's questions; None where there was no answer, which is a failure."""
     lines = (demo_clips() / "questions.jsonl").read_text(encoding="utf-8").splitlines()
-    found: dict[tuple[str, str], str] = {}
+    found: dict[tuple[str, str], str | None] = {}
     for line in lines[:QUESTIONS]:
         item: dict[str, Any] = json.loads(line)
         clip = str(demo_clips() / item["clip"])
         options = ("--json", "--max-new-tokens", "48", "--device", device, "--bundle", str(bundle))
         done = run("app.cli", "ask", clip, item["question"], *options)
-        answer = json.loads(done.stdout)["answer"] if done.returncode == 0 else done.stderr
+        answer = json.loads(done.stdout)["answer"] if done.returncode == 0 else None
         found[item["clip"], item["question"]] = answer
+        if answer is None:
+            last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+            failures.append(f"{item['clip']} on {device}: {_named(last, bundle).rstrip('.')}")
     return found
 
 
-def run(module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def _named(text: str, bundle: Path) -> str:
+    """A text without the places on this computer, which are nobody's business."""
+    for place, name in ((bundle, "BUNDLE"), (bundle.resolve(), "BUNDLE"), (Path.home(), "~")):
+        text = text.replace(str(place), name)
+    return text
+
+
+def apart(module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command in a process of its own."""
     code = f"import sys; from {module} import main; sys.exit(main())"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False

@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,16 @@ import numpy as np
 import pytest
 
 import engines
-from engines import devices, engine_files
+from engines import devices, engine_key
 from engines.backends.cuda_driver import Device
 from engines.backends.tensorrt_decoder import pieces
 from engines.backends.tensorrt_engine import compiler
 from engines.bundle import open_bundle
 from engines.compiled import CompiledGraphs
 from engines.config import ClipOptions
-from engines.engine_files import EngineSet, graph_hash, write_engines
+from engines.engine_files import EngineSet, graph_hash, read_engines, write_engines
 from engines.engine_trust import Outcome, recall, record, records_path
-from engines.errors import BundleError, DeviceError
+from engines.errors import BundleError, Cancelled, DeviceError
 from engines.events import Result, TextPiece
 from engines.messages import clip_message
 from engines.model import VideoLlama2
@@ -40,7 +42,7 @@ LONG = [clip_message(ClipOptions(Path("film.mp4")), "What is it? " * 36)]
 @pytest.fixture(autouse=True)
 def user_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "user-data"
-    monkeypatch.setattr(engine_files, "user_data_path", lambda *_, **__: folder)
+    monkeypatch.setattr(engine_key, "user_data_path", lambda *_, **__: folder)
     return folder
 
 
@@ -158,7 +160,7 @@ def test_an_engine_is_tested_once_a_machine(
     ask(load(folder))
     first = len(stand_in.executions)
     records = json.loads(records_path().read_text())
-    assert [state for state, _ in records.values()] == ["passed"] * 4
+    assert [found["state"] for found in records.values()] == ["passed"] * 4
     stand_in.executions.clear()
     ask(load(folder))
     second = len(stand_in.executions)
@@ -208,23 +210,111 @@ def test_an_engine_that_fails_the_test_is_set_aside_and_its_graph_answers(
     result = ask(load(folder))
     assert not any("write_indices" in shapes for shapes in stand_in.executions)
     assert result.token_ids == wanted
-    assert "so it was set aside" in reason(result, "decoder")
+    assert "was set aside on this machine (next_logits differs by" in reason(result, "decoder")
+    command = f"vl2-export engines {folder} --arch sm89 --force"
+    assert f"build it anew with {command}, or test it again with" in reason(result, "decoder")
     assert (folder / "engines" / "sm89" / "decoder.engine").is_file()
+    # It is known before anything is opened, as for vl2 doctor.
+    found = {part.part: part for part in load(folder).sessions.devices()}
+    assert "was set aside on this machine" in found["decoder"].reason
+    assert (found["decoder"].device, found["audio"].device) == ("cpu", "tensorrt")
     # Built anew, it is another file and is tested.
     write(folder, stand_in, salt=b"2")
     assert places(ask(load(folder)))["decoder"] == "tensorrt"
 
 
 def test_an_engine_that_ended_the_program_is_not_tried_again(
-    folder: Path, wanted: tuple[int, ...], stand_in: StandIn
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, user_data: Path
 ) -> None:
     ask(load(folder))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
     for key in json.loads(records_path().read_text()):
-        record(key, Outcome("begun", "next_logits"))
+        record(key, Outcome("begun", "next_logits", "", 0, gone.pid))
+    (user_data / "engine-tests.crash").write_text("Fatal Python error: Segmentation fault\n")
     result = ask(load(folder))
     assert result.token_ids == wanted
     assert set(places(result).values()) == {"cpu"}
-    assert "ended the program in the self-test" in reason(result, "audio")
+    assert "it ended the program: Segmentation fault" in reason(result, "audio")
+
+
+def test_an_engine_is_judged_by_itself(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, tmp_path: Path
+) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(folder / "projector.onnx")
+    for tensor in graph.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype.kind == "f" and values.ndim > 1:
+            tensor.CopyFrom(numpy_helper.from_array(values[..., ::-1].copy(), tensor.name))
+    onnx.save(graph, tmp_path / "wrong.onnx")
+    write(folder, stand_in, projector=tmp_path / "wrong.onnx")
+    for _ in range(2):
+        result = ask(load(folder))
+        assert result.token_ids == wanted
+        assert places(result) == {**dict.fromkeys(GRAPHS, "tensorrt"), "projector": "cpu"}
+    assert "set aside" in reason(result, "projector")
+
+
+def test_a_graph_that_fails_beside_an_engine_says_nothing_about_the_engine(
+    folder: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engines.backends.onnxruntime import Session
+
+    def failing(*_: Any) -> None:
+        raise DeviceError("ONNX Runtime failed with vision_tower.onnx.")
+
+    model = load(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "run", failing)
+        model.sessions.get("projector")
+        found = {p.part: p for p in model.sessions.devices()}["projector"]
+        assert (found.device, found.reason) == (
+            "cpu",
+            "ONNX Runtime failed with vision_tower.onnx.",
+        )
+    assert places(ask(load(folder))) == dict.fromkeys(GRAPHS, "tensorrt")
+
+
+def test_stop_is_heard_while_an_engine_is_tested(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(folder)
+    real = FakeIExecutionContext._compute
+
+    def pressed(self: Any, shapes: Any, addresses: Any) -> None:
+        real(self, shapes, addresses)
+        model.stop()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeIExecutionContext, "_compute", pressed)
+        with pytest.raises(Cancelled):
+            ask(model)
+    assert json.loads(records_path().read_text()) == {}
+    result = ask(model)
+    assert result.token_ids == wanted
+    assert places(result) == dict.fromkeys(GRAPHS, "tensorrt")
+
+
+def test_stop_is_heard_while_a_graph_runs_beside_the_engine_under_test(
+    folder: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engines.backends.onnxruntime import Session
+
+    model, stopped = load(folder), []
+    monkeypatch.setattr(Session, "stop", lambda self: stopped.append(self.path.name))
+    real = Session.run
+
+    def pressed(self: Session, feeds: Any) -> Any:
+        model.stop()
+        return real(self, feeds)
+
+    monkeypatch.setattr(Session, "run", pressed)
+    with pytest.raises(Cancelled):
+        model.sessions.get("projector")
+    assert "vision_tower.onnx" in stopped
 
 
 def test_a_gpu_that_had_failed_before_says_nothing_about_the_engine(
@@ -261,6 +351,30 @@ def spoil_engine(folder: Path, user_data: Path) -> str:
     return "has been changed since it was built"
 
 
+def spoil_end(folder: Path, user_data: Path) -> str:
+    path = folder / "engines" / "sm89" / "decoder.engine"
+    path.write_bytes(path.read_bytes()[:-1])
+    return "so it is not whole"
+
+
+def spoil_arch(folder: Path, user_data: Path) -> str:
+    """The list of another architecture in the place of this one's, though signed."""
+    bundle = open_bundle(folder)
+    found = read_engines(bundle, "sm89")
+    write_engines(bundle, dataclasses.replace(found, arch="sm86"))
+    (folder / "engines" / "sm86" / "engines.json").replace(
+        folder / "engines" / "sm89" / "engines.json"
+    )
+    return "lists engines for sm86, not for sm89"
+
+
+def spoil_bundle(folder: Path, user_data: Path) -> str:
+    """Another export of the same name in the place of the bundle that they were made of."""
+    path = folder / "manifest.json"
+    path.write_text(path.read_text() + "\n")
+    return "were made for another bundle"
+
+
 def spoil_list(folder: Path, user_data: Path) -> str:
     path = folder / "engines" / "sm89" / "engines.json"
     path.write_text(path.read_text().replace('"fp32"', '"fp16"'))
@@ -277,7 +391,18 @@ def spoil_place(folder: Path, user_data: Path) -> str:
     return "has no engines for sm89"
 
 
-@pytest.mark.parametrize("spoil", [spoil_engine, spoil_list, spoil_key, spoil_place])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        spoil_engine,
+        spoil_end,
+        spoil_arch,
+        spoil_bundle,
+        spoil_list,
+        spoil_key,
+        spoil_place,
+    ],
+)
 def test_what_cannot_be_trusted_is_not_run_and_the_graph_answers(
     folder: Path,
     wanted: tuple[int, ...],
@@ -291,6 +416,35 @@ def test_what_cannot_be_trusted_is_not_run_and_the_graph_answers(
     assert places(result)["decoder"] == "cpu"
     assert sentence in reason(result, "decoder")
     assert result.device == max(places(result).values())  # "tensorrt" if any part runs there.
+
+
+@pytest.mark.parametrize(
+    ("diagnosis", "sentence"),
+    [
+        ("UNSUPPORTED_CC", "it was built for another kind of GPU"),
+        ("VERSION_MISMATCH", "another version of TensorRT built it"),
+        ("OLD_CUDA_DRIVER", "the GPU's driver is too old"),
+        ("MALFORMED_ENGINE", "it is not an engine"),
+    ],
+)
+def test_what_the_library_cannot_run_is_told_and_the_graph_answers(
+    folder: Path,
+    wanted: tuple[int, ...],
+    stand_in: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    diagnosis: str,
+    sentence: str,
+) -> None:
+    trt = stand_in.trt
+    answer = trt.EngineValidity.INVALID, int(getattr(trt.EngineInvalidityDiagnostics, diagnosis))
+    monkeypatch.setattr(gpu_stand_in.FakeRuntime, "get_engine_validity", lambda *_: answer)
+    result = ask(load(folder))
+    assert result.token_ids == wanted
+    assert set(places(result).values()) == {"cpu"}
+    path = folder / "engines" / "sm89" / "audio.engine"
+    said = reason(result, "audio")
+    assert said.startswith(f"{path} cannot run on this GPU: {sentence}; build it anew with ")
+    assert said.endswith(f"vl2-export engines {folder} --arch sm89 --force.")
 
 
 def test_a_changed_engine_says_nothing_about_the_one_tested_with_it(
@@ -493,18 +647,36 @@ def test_encoders_take_turns_where_the_gpu_is_tight(
     assert sorted(model.sessions.compiled._open) == ["audio", "decoder"]  # The last, and it.
 
 
-def test_a_model_gives_the_gpu_back(folder: Path, stand_in: StandIn) -> None:
+def test_a_model_gives_the_gpu_back_and_takes_it_again(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn
+) -> None:
+    model = load(folder)
+    for _ in range(2):
+        assert ask(model).token_ids == wanted
+        assert stand_in.live
+        model.close()
+        assert (stand_in.live, stand_in.contexts) == ({}, 0)
+
+
+def test_a_graph_that_is_closed_gives_its_memory_on_the_gpu_back(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn
+) -> None:
     model = load(folder)
     ask(model)
-    assert stand_in.live
+    held = sum(stand_in.live.values())
+    for graph in GRAPHS[:3]:
+        model.sessions.close(graph)
     assert model.sessions.compiled is not None
-    model.sessions.compiled.close()
-    assert (stand_in.live, stand_in.contexts) == ({}, 0)
+    assert list(model.sessions.compiled._open) == ["decoder"]
+    assert sum(stand_in.live.values()) < held
+    model.forget()
+    assert ask(model).token_ids == wanted
 
 
 def test_records_that_are_no_records_are_ignored(tmp_path: Path) -> None:
     records_path().parent.mkdir(parents=True)
-    for text in ("", "[]", '{"k": 1}', '{"k": ["maybe", ""]}', "{" * 5000):
+    odd = '{"k": {"state": [], "detail": ""}}'
+    for text in ("", "[]", '{"k": 1}', '{"k": ["passed", ""]}', odd, "{" * 5000):
         records_path().write_text(text)
         assert recall("k") is None
     record("k", Outcome("passed", "well"))

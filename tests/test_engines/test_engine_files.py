@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engines import engine_files
+from engines import engine_files, engine_key
 from engines.bundle import Bundle, open_bundle
 from engines.engine_files import (
     Compiler,
@@ -20,11 +20,11 @@ from engines.engine_files import (
     check_engine,
     engines_dir,
     graph_hash,
-    key_path,
     open_engine,
     read_engines,
     write_engines,
 )
+from engines.engine_key import key_path
 from engines.errors import BundleError, EngineFileError
 
 RTX = Compiler("rtx", "1.7.1.116")
@@ -35,7 +35,7 @@ CODE = b"as if compiled" * 100
 def user_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's data folder, empty for every test."""
     folder = tmp_path / "user-data"
-    monkeypatch.setattr(engine_files, "user_data_path", lambda *_, **__: folder)
+    monkeypatch.setattr(engine_key, "user_data_path", lambda *_, **__: folder)
     return folder
 
 
@@ -273,3 +273,59 @@ def test_an_engine_of_a_graph_that_was_exported_again(bundle: Bundle) -> None:
     file = bundle.config.files["decoder.onnx"]
     bundle.config.files["decoder.onnx"] = type(file)(file.size, "0" * 64)
     refused("another decoder graph", lambda: check_engine(bundle, found, "decoder", RTX))
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_two_programs_that_make_the_key_at_once_sign_with_the_same(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    key_path().unlink()
+    other = bytes(range(32))
+
+    def other_was_first(count: int) -> bytes:
+        key_path().write_bytes(other)
+        return b"x" * count
+
+    def no_links(*_: object) -> None:
+        raise PermissionError("This disk has none.")
+
+    monkeypatch.setattr(engine_key.secrets, "token_bytes", other_was_first)
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    write_engines(bundle, engine_set(bundle))
+    assert key_path().read_bytes() == other
+    assert read_engines(bundle, "sm89") == engine_set(bundle)
+    assert [path.name for path in key_path().parent.iterdir()] == ["engines.key"]
+
+
+def test_a_key_is_never_seen_half_written(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    key_path().unlink()
+    seen: list[bool] = []
+    real = os.fsync
+
+    def looked(number: int) -> None:
+        seen.append(key_path().exists())
+        real(number)
+
+    monkeypatch.setattr(engine_key.os, "fsync", looked)
+    write_engines(bundle, engine_set(bundle))
+    assert seen == [False]
+    assert len(key_path().read_bytes()) == 32
+    if os.name == "posix":
+        assert stat.S_IMODE(key_path().stat().st_mode) == 0o600
+
+
+def test_every_sentence_names_the_command_that_helps(bundle: Bundle) -> None:
+    engine = engines_dir(bundle.path, "sm89") / "decoder.engine"
+    command = f"vl2-export engines {bundle.path} --arch sm89"
+    assert engine_files.build_command(engine) == command
+    assert engine_files.build_anew(engine) == f"build it anew with {command} --force"
+    engine.write_bytes(b"x" * len(CODE))
+    found = read_engines(bundle, "sm89")
+    refused(f"build it with {command}\\.", lambda: open_engine(bundle, found, "decoder", RTX))
+    refused(
+        f"{command} builds it, or says why it cannot",
+        lambda: check_engine(bundle, found, "projector", RTX),
+    )
+    refused(f"{bundle.path} has no engines for sm86", lambda: read_engines(bundle, "sm86"))
+    refused("--arch sm86", lambda: read_engines(bundle, "sm86"))

@@ -14,6 +14,7 @@ from engines.bundle import Bundle, open_bundle
 from engines.devices import Device
 from engines.errors import DeviceError
 from engines.fallback import AnySession
+from engines.file_lock import only_writer
 from engines.part_memory import graph_bytes
 from engines.prepacked import PrepackedStore, prepacked_store
 from engines.sessions import Sessions
@@ -76,6 +77,19 @@ def test_it_is_made_once_and_computes_the_same(
     assert {file.name for file in entry.iterdir()} >= {"projector.onnx", "entry.json"}
     if sys.platform != "win32":
         assert folder.stat().st_mode & 0o077 == entry.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files in use stay there")
+def test_the_folder_may_go_while_it_is_used(
+    bundle: Bundle, folder: Path, store: PrepackedStore, made: list[str]
+) -> None:
+    session = store.open(bundle, "projector", 1)
+    expected = tokens(session)
+    shutil.rmtree(folder)
+    np.testing.assert_array_equal(tokens(session), expected)
+    assert store.usage().entries == 0
+    np.testing.assert_array_equal(tokens(store.open(bundle, "projector", 1)), expected)
+    assert made == ["projector.onnx", "projector.onnx"]
 
 
 def test_the_packed_weights_of_a_decoder_lie_beside_its_graph(
@@ -188,7 +202,7 @@ def test_one_process_writes_at_a_time(
     bundle: Bundle, folder: Path, store: PrepackedStore, made: list[str]
 ) -> None:
     folder.mkdir()
-    with engines.prepacked._only_writer(folder / "writer.lock") as alone:
+    with only_writer(folder / "writer.lock") as alone:
         assert alone
         assert store.open(bundle, "projector", 1) is None
     assert made == []

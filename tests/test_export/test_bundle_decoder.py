@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from onnx import TensorProto
 from engines.errors import ExportError
 from export.bundle_decoder import BundleDecoder, Kind, NotCompilable, write_compilable
 from export.compare import logit_positions, run_tensorrt_decoder
+from export.compilable import write_plain_attention
 from export.graph.builder import DataFile, Graph
 from export.graph.decoder import ONNXRUNTIME, DecoderWriter, layer_weights
 from export.reference.decoder import Decoder, DecoderConfig, DecoderLayer
@@ -22,6 +24,7 @@ from export.storage import store_back, taker
 from export.tensorrt import Job, Profiles, compile_graph, load_compiler
 from tests.golden import relative_error
 
+DEMO = Path(__file__).parents[2] / "assets" / "demo"
 LENGTH, CAPACITY = 21, 32
 DENSE = DecoderConfig(64, 96, 3, 4, 2, 16, 50, 64, 1e-5, 10000.0, qkv_bias=True)
 CONFIGS = {
@@ -144,3 +147,81 @@ def test_a_graph_from_elsewhere(tmp_path: Path, lost: str) -> None:
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ExportError, match="not a decoder as vl2-export writes it"):
         BundleDecoder(path).norm()
+
+
+def move_values(path: Path, name: str, **entries: str | None) -> None:
+    """Say that the values of a tensor lie elsewhere; None leaves a fact out."""
+    model = onnx.load(path, load_external_data=False)
+    (tensor,) = (t for t in model.graph.initializer if t.name == name)
+    for key, value in entries.items():
+        (entry,) = (e for e in tensor.external_data if e.key == key)
+        if value is None:
+            tensor.external_data.remove(entry)
+        else:
+            entry.value = value
+    path.write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("entries", "sentence"),
+    [
+        ({"location": "../secret.data"}, "lie at no place beside it"),
+        ({"location": "/etc/passwd"}, "lie at no place beside it"),
+        ({"location": "sub\\decoder.data"}, "lie at no place beside it"),
+        ({"location": "C:decoder.data"}, "lie at no place beside it"),
+        ({"location": ".."}, "lie at no place beside it"),
+        ({"location": None}, "lie at no place beside it"),
+        ({"location": "gone.data"}, r"are not in gone\.data \(No such file"),
+        ({"location": "link.data"}, r"are in link\.data, which is a link or no file"),
+        ({"location": "folder"}, "are in folder, which is a link or no file"),
+        ({"offset": "-64"}, "lie at no place beside it"),
+        ({"offset": "1e3"}, "lie at no place beside it"),
+        ({"offset": "\u0663"}, "lie at no place beside it"),
+        ({"offset": None}, "lie at no place beside it"),
+        ({"offset": "99999999999999999999"}, r"go beyond the end of decoder\.data"),
+        ({"length": "99999999"}, r"go beyond the end of decoder\.data"),
+        ({"length": "4"}, "not a decoder as vl2-export writes it"),
+        ({"length": "0"}, "not a decoder as vl2-export writes it"),
+        ({"length": None}, "lie at no place beside it"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_values_that_lie_elsewhere(
+    tmp_path: Path, entries: dict[str, str | None], sentence: str
+) -> None:
+    folder = tmp_path / "bundle"
+    (folder / "folder").mkdir(parents=True)
+    path = folder / "decoder.onnx"
+    written(path, DENSE, "int4")
+    for secret in (tmp_path / "secret.data", folder / "target.data"):
+        secret.write_bytes(bytes(1 << 16))
+    (folder / "link.data").symlink_to(folder / "target.data")
+    move_values(path, "/model/layers.1/mlp/up_proj.weight_codes", **entries)
+    decoder = BundleDecoder(path)
+    decoder.layer(0)
+    with pytest.raises(ExportError, match=sentence) as caught:
+        decoder.layer(1)
+    assert "\n" not in str(caught.value)
+
+
+def test_values_of_the_audio_graph_that_lie_elsewhere(tmp_path: Path) -> None:
+    for name in ("audio.onnx", "audio.data"):
+        shutil.copy(DEMO / name, tmp_path)
+    scratch = tmp_path / "engines" / "scratch"
+    scratch.mkdir(parents=True)
+    model = onnx.load(tmp_path / "audio.onnx", load_external_data=False)
+    tensor = next(t for t in model.graph.initializer if t.external_data)
+    (tmp_path.parent / "secret").write_bytes(bytes(1 << 20))
+    move_values(tmp_path / "audio.onnx", tensor.name, location="../secret")
+    with pytest.raises(ExportError, match="lie at no place beside it"):
+        write_plain_attention(tmp_path / "audio.onnx", scratch / "audio.onnx")
+    assert not list((tmp_path / "engines").glob("secret"))
+    (tmp_path / "audio.onnx").write_bytes(b"\xff no graph")
+    with pytest.raises(ExportError, match="not a graph as vl2-export writes it"):
+        write_plain_attention(tmp_path / "audio.onnx", scratch / "audio.onnx")
+
+
+def test_a_file_that_is_no_graph(tmp_path: Path) -> None:
+    (tmp_path / "decoder.onnx").write_bytes(b"\xff no graph")
+    with pytest.raises(ExportError, match="not a decoder as vl2-export writes it"):
+        BundleDecoder(tmp_path / "decoder.onnx")

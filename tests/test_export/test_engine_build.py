@@ -16,10 +16,11 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from engines import engine_files
+from engines import engine_files, engine_key
 from engines.backends.onnxruntime import open_session
 from engines.bundle import Bundle, open_bundle
 from engines.engine_files import Compiler, open_engine, read_engines
+from engines.engine_trust import Outcome, recall, record
 from engines.errors import EngineFileError, ExportError
 from engines.machine_memory import Memory
 from export import bundle_decoder, engine_build, engine_sources
@@ -46,7 +47,7 @@ def user_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The user's data folder, which holds the key."""
     folder = tmp_path_factory.mktemp("user-data")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_files, "user_data_path", lambda name, **_: folder / name)
+        patch.setattr(engine_key, "user_data_path", lambda name, **_: folder / name)
         patch.setenv("XDG_DATA_HOME", str(folder))
         yield folder
 
@@ -167,6 +168,83 @@ def test_only_what_is_out_of_date_is_built(demo: Path, compiler: StandIn, capsys
     assert "sm86/left.engine.part" not in left(demo)
 
 
+def test_what_is_up_to_date_is_built_when_that_is_asked_for(
+    demo: Path, compiler: StandIn, capsys: Capture
+) -> None:
+    assert build(demo) == 0
+    entry = read_engines(open_bundle(demo), "sm89").graphs["audio"]
+    record("set aside", Outcome("failed", "it differs", entry.sha256))
+    record("another", Outcome("failed", "it differs", "of another engine"))
+    capsys.readouterr()
+    compiler.jobs.clear()
+    assert build(demo) == 0
+    assert "--force builds them all the same" in capsys.readouterr().err
+    assert compiler.built == []
+    assert recall("set aside") is not None
+    assert build(demo, "--arch", "sm89", "--force") == 0
+    assert compiler.built == [f"{graph} sm89" for graph in GRAPHS]
+    # The new one may have the same bytes, and is tested all the same.
+    assert recall("set aside") is None
+    assert recall("another") is not None
+
+
+def test_a_forced_build_that_fails_leaves_what_is_there(
+    demo: Path, compiler: StandIn, capsys: Capture
+) -> None:
+    assert build(demo) == 0
+    before = left(demo)
+    compiler.fails = OSError(errno.ENOSPC, "No space left on device")
+    assert "could not be written" in refused(capsys, demo, "--arch", "sm89", "--force")
+    assert left(demo) == before
+    bundle = open_bundle(demo)
+    engines = read_engines(bundle, "sm89")
+    for graph in GRAPHS:
+        open_engine(bundle, engines, graph, engines.tensorrt).close()
+
+
+def test_the_context_stays_as_it_was_chosen(demo: Path, compiler: StandIn) -> None:
+    assert build(demo, "--arch", "sm89", "--context", "1024") == 0
+    compiler.jobs.clear()
+    assert build(demo) == 0
+    assert compiler.built == []
+    assert build(demo, "--arch", "sm86,sm89") == 0  # Another GPU, of the same kind of user.
+    assert {job.arch for job in compiler.jobs} == {"sm86"}
+    decoder = next(job for job in compiler.jobs if job.graph.stem == "decoder")
+    assert decoder.profiles["attention_mask"][2] == (1, 1, 512, 1024)
+
+
+@pytest.mark.parametrize("name", ["sub", "audio.engine", "engines.json"])
+def test_folders_where_engines_should_lie_are_removed(
+    demo: Path, compiler: StandIn, name: str
+) -> None:
+    arch = demo / "engines" / "sm89"
+    (arch / name / "deeper").mkdir(parents=True)
+    (arch / name / "deeper" / "file").write_bytes(b"left")
+    (arch / "link").symlink_to(demo)
+    assert build(demo) == 0
+    assert set(read_engines(open_bundle(demo), "sm89").graphs) == set(GRAPHS)
+    assert left(demo) == {f"sm89/{graph}.engine" for graph in GRAPHS} | {"sm89/engines.json"}
+    open_bundle(demo)
+
+
+def test_a_lock_that_was_removed_meanwhile_locks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real = tmp_path / "lock", Path.open
+
+    def opened(self: Path, *arguments: str) -> object:
+        stream = real(self, *arguments)
+        path.unlink()  # By the build that held it and came to its end.
+        return stream
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        with pytest.raises(ExportError, match="busy"), locked(path, "busy"):
+            raise AssertionError("another build may hold a new file of that name")
+    with locked(path, "busy"):
+        assert path.exists()
+
+
 def test_another_context_is_another_decoder(demo: Path, compiler: StandIn) -> None:
     assert build(demo) == 0
     compiler.jobs.clear()
@@ -187,7 +265,7 @@ def test_engines_that_nobody_may_run_are_built_again(
         path = demo / "engines" / "sm89" / "engines.json"
         path.write_text(path.read_text().replace('"build_s": 0.5', '"build_s": 0.6'))
     elif loss == "key":
-        engine_files.key_path().unlink()
+        engine_key.key_path().unlink()
     else:
         monkeypatch.setattr(
             engine_build, "load_compiler", lambda flavour: (None, Compiler(flavour, "9.9"))
@@ -205,6 +283,25 @@ def test_a_disk_that_fills_leaves_nothing_half_written(
     assert "could not be written (no space left on device)" in refused(capsys, demo)
     assert not (demo / "engines").exists()
     open_bundle(demo)
+
+
+@pytest.mark.parametrize("what", ["list", "key"])
+def test_a_disk_that_fills_before_an_engine_is_listed_leaves_none(
+    demo: Path, compiler: StandIn, capsys: Capture, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
+
+    with monkeypatch.context() as patch:
+        if what == "key":
+            engine_key.key_path().unlink(missing_ok=True)
+            patch.setattr(engine_key.os, "fsync", full)
+        else:
+            patch.setattr(engine_files, "write_whole", full)
+        assert "could not be written (no space left on device)" in refused(capsys, demo)
+    assert not (demo / "engines").exists()
+    assert [path.name for path in engine_key.key_path().parent.glob("*.tmp")] == []
+    assert build(demo) == 0
 
 
 def test_an_engine_that_cannot_be_built_does_not_keep_the_rest_back(

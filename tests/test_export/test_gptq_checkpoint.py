@@ -210,10 +210,32 @@ def test_a_bundle_from_the_checkpoint_of_another_program(
     assert config.quantisation.group_size == GROUP
     exact = {row.graph: row for row in config.verification}["decoder_exact"]
     assert exact.max_rel < 1e-4
-    capsys.readouterr()
-    assert main([*arguments, "--force", "--tensorrt-graph"]) == 1
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert "in an order of their own (desc_act), which TensorRT does not take" in said
+
+
+@pytest.mark.parametrize(("desc_act", "symmetric"), [(True, True), (True, False), (False, False)])
+def test_what_no_engine_can_be_made_of_is_refused_before_anything_is_made(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    desc_act: bool,
+    symmetric: bool,
+) -> None:
+    from engines.engine_files import Compiler
+    from export import engine_build
+
+    compiler = (None, Compiler("rtx", "1.2.3"))
+    monkeypatch.setattr(engine_build, "load_compiler", lambda flavour: compiler)
+    folder, target = tmp_path / "g", tmp_path / "x.vl2"
+    whole("qwen2", folder, desc_act=desc_act, symmetric=symmetric)
+    arguments = [str(checkpoint("qwen2")), "-o", str(target), "--gptq", str(folder)]
+    assert main([*arguments, "--accept-loss", "--tensorrt", "--arch", "sm89"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    what = "groups in an order of their own (desc_act)" if desc_act else "zero points"
+    assert said[-1] == (
+        f"vl2-export: {folder} has {what}, of which TensorRT can make no decoder; leave --tensorrt"
+        " out, or quantise the checkpoint here."
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["g"]
 
 
 def test_the_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from engines.bundle import open_bundle
+from export.bundle_decoder import BundleDecoder, write_compilable
 from export.checkpoint import Checkpoint
 from export.cli import main
 from export.gptq_checkpoint import GptqFolder
@@ -41,7 +42,7 @@ def made(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     arguments = [str(checkpoint("qwen2")), "-o", str(folder / "x.vl2"), "--accept-loss"]
     arguments += ["--calibration", str(clips), "--keep-gptq", str(folder / "gptq")]
-    arguments += ["--report", str(folder / "r.png"), "--tensorrt-graph", "--head", "int4"]
+    arguments += ["--report", str(folder / "r.png"), "--head", "int4"]
     assert main(arguments) == 0
     return folder
 
@@ -75,11 +76,13 @@ def external(folder: Path, graph: str) -> dict[str, np.ndarray]:
     return found
 
 
-def test_both_graphs_and_the_gptq_folder_hold_the_same_integers_and_scales(made: Path) -> None:
+def test_graph_engine_and_the_gptq_folder_hold_the_same_integers_and_scales(
+    made: Path, tmp_path: Path
+) -> None:
     source, model = GptqFolder(made / "gptq"), Checkpoint(checkpoint("qwen2"))
-    ours, standard = (
-        external(made / "x.vl2", name) for name in ("decoder.onnx", "decoder.tensorrt.onnx")
-    )
+    decoder = BundleDecoder(made / "x.vl2" / "decoder.onnx")
+    write_compilable(decoder, tmp_path / "decoder.onnx", 64, "fp16")
+    ours, standard = (external(folder, "decoder.onnx") for folder in (made / "x.vl2", tmp_path))
     for index in range(3):
         for name, (rows, columns) in linear_shapes(model.decoder_layer(index)).items():
             path = f"model/layers.{index}/{name.replace('.', '/')}"

@@ -15,10 +15,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.errors import ExportError
+from engines.errors import DeviceError, ExportError
 from export import tensorrt, tensorrt_process
 from export.tensorrt import Job, chosen_archs, compile_graph, load_compiler, this_arch
 from export.tensorrt_process import compile_apart
+from tests import gpu_stand_in
 
 needs_compiler = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None,
@@ -181,6 +182,70 @@ def test_an_interrupted_wait_ends_the_compiler(
     assert not product.engine.exists()
 
 
+@needs_compiler
+@pytest.mark.parametrize("error", [RuntimeError, ValueError])
+@pytest.mark.parametrize("at", ["parse_from_file", "set_shape", "build_serialized_network"])
+def test_what_the_compiler_raises_is_its_refusal(
+    product: Job, error: type[Exception], at: str
+) -> None:
+    module, _ = load_compiler("rtx")
+
+    def failing(*_: object) -> None:
+        raise error("the compiler\ngave up")
+
+    class Part:
+        """A part of the compiler, one of whose methods fails."""
+
+        def __init__(self, real: Any) -> None:
+            self.real = real
+
+        def __getattr__(self, name: str) -> Any:
+            return failing if name == at else getattr(self.real, name)
+
+    class Builder(Part):
+        def create_optimization_profile(self) -> Any:
+            real = self.real.create_optimization_profile()
+            return Part(real) if at == "set_shape" else real
+
+    class Module(Part):
+        def Builder(self, logger: Any) -> Any:
+            return Builder(self.real.Builder(logger))
+
+        def OnnxParser(self, network: Any, logger: Any) -> Any:
+            return Part(self.real.OnnxParser(network, logger))
+
+    with pytest.raises(ExportError, match=r"for sm89 \(the compiler gave up\); the graph goes"):
+        compile_graph(Module(module), product)
+    assert not product.engine.exists()
+
+
+def test_the_memory_of_an_engine_is_all_that_the_compiler_says() -> None:
+    log = tensorrt._Log()
+    said = {"Total Activation": 1000, "Max Scratch": 400, "Total Device Persistent": 70}
+    for kind, size in {**said, "Total Host Persistent": 5, "Total Weights": 9}.items():
+        log.note(False, f"{kind} Memory: {size} bytes")
+    assert log.working_bytes() == 1070  # Scratch memory is a part of the activations.
+    assert log.memory["Total Weights"] == 9
+    log.note(False, "Max Scratch Memory: 3000 bytes")
+    assert log.working_bytes() == 3070
+
+
+@needs_compiler
+@pytest.mark.parametrize("silent", ["Max Scratch", "Total Device Persistent"])
+def test_an_engine_whose_memory_nobody_knows_is_not_taken(
+    product: Job, monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    module, _ = load_compiler("rtx")
+    real = tensorrt._Log.note
+    monkeypatch.setattr(
+        tensorrt._Log,
+        "note",
+        lambda self, bad, said: None if said.startswith(silent) else real(self, bad, said),
+    )
+    with pytest.raises(ExportError, match="does not name its memory"):
+        compile_graph(module, product)
+
+
 def test_plain_tensorrt_without_a_gpu(product: Job) -> None:
     class Logger:
         ERROR, INTERNAL_ERROR = 1, 2
@@ -214,9 +279,10 @@ def test_both_flavours_go_through_the_same_calls(product: Job) -> None:
     builder = SimpleNamespace(
         create_builder_config=Config, create_optimization_profile=real.create_optimization_profile
     )
-    tensorrt._configured(module, builder, dataclasses.replace(product, flavour="classic"))
+    log = tensorrt._Log()
+    tensorrt._configured(module, builder, dataclasses.replace(product, flavour="classic"), log)
     assert asked == []
-    tensorrt._configured(module, builder, product)
+    tensorrt._configured(module, builder, product, log)
     assert asked == ["num_compute_capabilities", "set_compute_capability"]
 
 
@@ -248,6 +314,23 @@ def test_the_gpu_that_is_here(
         return
     with pytest.raises(ExportError, match="no NVIDIA GPU to build engines for"):
         this_arch()
+
+
+def test_cuda_s_first_gpu_is_the_one_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu_stand_in.install(monkeypatch)  # CUDA's: sm89.
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nprintf '8.6\\n8.9\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    assert this_arch() == "sm89"
+    monkeypatch.setattr(tensorrt, "engine_gpu", no_gpu)
+    assert this_arch() == "sm86"
+
+
+def no_gpu() -> Any:
+    raise DeviceError("There is no NVIDIA GPU here.")
 
 
 def test_a_compiler_that_is_not_installed() -> None:

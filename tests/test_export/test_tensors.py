@@ -97,7 +97,7 @@ def test_a_matrix_some_rows_at_a_time(tmp_path: Path) -> None:
     assert torch.equal(torch.cat(parts), matrix)
     rows = tensors.rows("spoilt", (4, 2), 2)
     assert next(rows).tolist() == [[1, 1], [1, 1]]
-    with pytest.raises(CheckpointError, match="spoilt in .* holds NaN or infinite"):
+    with pytest.raises(CheckpointError, match=r"spoilt in .* holds NaN or infinite"):
         next(rows)
 
 

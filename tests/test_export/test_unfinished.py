@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,14 @@ import numpy as np
 import pytest
 
 from engines.errors import CheckpointError, DeviceError, ExportError
-from export.unfinished import NotPublishedError, Unfinished, unfinished_bundle
+from engines.file_lock import only_writer
+from export.unfinished import (
+    LOCK,
+    NotPublishedError,
+    Unfinished,
+    part_folder,
+    unfinished_bundle,
+)
 
 KEY = {"made_by": ["vl2", (2, 13)], "options": [1, None]}
 
@@ -148,3 +156,22 @@ def test_a_full_disk_is_one_sentence(target: Path) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(ExportError, match=r"x\.vl2 could not be written \(no space left on"):
         broken_off(target, full, [])
+
+
+def test_the_folder_goes_while_it_is_still_held(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, alone = part_folder(target) / LOCK, []
+    real = shutil.rmtree
+
+    def watched(path: Path, ignore_errors: bool = False) -> None:
+        if path == lock.parent:
+            with only_writer(lock) as found:
+                alone.append(found)
+        real(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    with unfinished_bundle(target, KEY, print) as work:
+        work.publish()
+    assert alone == [False]
+    assert not lock.parent.exists()
