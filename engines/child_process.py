@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -22,13 +22,18 @@ def argument(module: str) -> str:
 
 
 def start(
-    module: str, variables: Mapping[str, str] | None = None, *, quiet: bool = False
+    module: str,
+    variables: Mapping[str, str] | None = None,
+    *,
+    passed: Collection[str] | None = None,
+    quiet: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a module of ours with pipes for stdin and stdout.
 
     Args:
         module: its full name; it calls `take_pipes` first.
         variables: of its environment, beside this process's own.
+        passed: which of this process's own it gets; None: all.
         quiet: it gets no stderr, which may be a terminal that could be read from, too.
 
     Raises:
@@ -45,7 +50,13 @@ def start(
             # would not let it; told so, that other one finds the environment by itself.
             executable, interpreter = base, {"__PYVENV_LAUNCHER__": sys.executable}
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        # A frozen program's loader tells itself by variables of its own where it lies.
+        if passed is None or name.upper() in passed or name.startswith("_PYI_")
+    }
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     return subprocess.Popen(
         command(module),
         executable=executable,

@@ -1,17 +1,19 @@
 """A process gives up what it does not need, for good, before it reads what nobody has checked.
 
-Resource limits everywhere on POSIX; on Linux a system call filter (seccomp: no network, no other
-program, no process, nothing written) and Landlock (of the files only the ones named); on Windows
-the parent puts the process into a job object (`engines.media_process`). What a system lacks is
-left out: the functions say what was done.
+Resource limits everywhere on POSIX; on Linux a system call filter (`engines.seccomp`: no network,
+no other program, no process, nothing written) and Landlock (of the files only the ones named); on
+Windows the parent puts the process into a job object (`engines.media_process`). What a system
+lacks is left out: the functions say what was done, and `missing` says it in words.
 """
 
 import ctypes
 import os
-import platform
 import struct
 import sys
+import threading
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +26,48 @@ class Limits:
         memory_bytes: of writable memory of its own.
         cpu_s: processor time of all its threads.
         open_files: descriptors at a time.
+        threads: more than its user has in all programs when it starts. A system counts no other
+            way, and whatever the user starts meanwhile counts, too: so there are plenty.
     """
 
     memory_bytes: int = 4 << 30
     cpu_s: int = 900
     open_files: int = 64
+    threads: int = 1024
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What of it took hold of a process.
+
+    Attributes:
+        limits: memory, processor time, open files; on Windows by the job object.
+        threads: how many it may start.
+        system_calls: no network, no program, no writing.
+        files: none but the clip.
+    """
+
+    limits: bool = False
+    threads: bool = False
+    system_calls: bool = False
+    files: bool = False
+
+
+_MISSING = {
+    "limits": "it could take all memory and time",
+    "threads": "it could start threads without end",
+    "system_calls": "the system would let it open connections, start programs and write files",
+    "files": "the system would let it read the user's other files",
+}
+
+
+# What this process has been limited to, if it has.
+_memory_bytes: list[int] = []
+
+
+def missing(held: Confinement) -> tuple[str, ...]:
+    """What a decoder that was taken over could do, for want of what did not take hold."""
+    return tuple(words for name, words in _MISSING.items() if not getattr(held, name))
 
 
 def limit_resources(limits: Limits) -> bool:
@@ -49,247 +88,58 @@ def limit_resources(limits: Limits) -> bool:
         hard = resource.getrlimit(kind)[1]
         value = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (value, value))
+    _memory_bytes.append(limits.memory_bytes)
     return True
 
 
-# Numbers of system calls: on x86_64, and on aarch64 (-1: not there).
-_REFUSED = {
-    "socket": (41, 198),
-    "socketpair": (53, 199),
-    "connect": (42, 203),
-    "bind": (49, 200),
-    "listen": (50, 201),
-    "accept": (43, 202),
-    "accept4": (288, 242),
-    "sendto": (44, 206),
-    "sendmsg": (46, 211),
-    "sendmmsg": (307, 269),
-    "execve": (59, 221),
-    "execveat": (322, 281),
-    "fork": (57, -1),
-    "vfork": (58, -1),
-    "ptrace": (101, 117),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "kill": (62, 129),
-    "tkill": (200, 130),
-    "rt_sigqueueinfo": (129, 138),
-    "rt_tgsigqueueinfo": (297, 240),
-    "process_madvise": (440, 440),
-    "process_mrelease": (448, 448),
-    "kcmp": (312, 272),
-    "migrate_pages": (256, 238),
-    "move_pages": (279, 239),
-    "setpriority": (141, 140),
-    "ioprio_set": (251, 30),
-    "sched_setaffinity": (203, 122),
-    "sched_setparam": (142, 118),
-    "sched_setscheduler": (144, 119),
-    "sched_setattr": (314, 274),
-    "pidfd_open": (434, 434),
-    "pidfd_getfd": (438, 438),
-    "pidfd_send_signal": (424, 424),
-    "prlimit64": (302, 261),
-    "setrlimit": (160, 164),
-    "mount": (165, 40),
-    "umount2": (166, 39),
-    "pivot_root": (155, 41),
-    "chroot": (161, 51),
-    "setns": (308, 268),
-    "unshare": (272, 97),
-    "mount_setattr": (442, 442),
-    "fsconfig": (431, 431),
-    "fspick": (433, 433),
-    "fsopen": (430, 430),
-    "fsmount": (432, 432),
-    "move_mount": (429, 429),
-    "open_tree": (428, 428),
-    "bpf": (321, 280),
-    "perf_event_open": (298, 241),
-    "keyctl": (250, 219),
-    "add_key": (248, 217),
-    "request_key": (249, 218),
-    "init_module": (175, 105),
-    "finit_module": (313, 273),
-    "delete_module": (176, 106),
-    "kexec_load": (246, 104),
-    "kexec_file_load": (320, 294),
-    "io_setup": (206, 0),
-    "io_uring_setup": (425, 425),
-    "io_uring_enter": (426, 426),
-    "io_uring_register": (427, 427),
-    "userfaultfd": (323, 282),
-    "open_by_handle_at": (304, 265),
-    "unlink": (87, -1),
-    "unlinkat": (263, 35),
-    "rename": (82, -1),
-    "renameat": (264, 38),
-    "renameat2": (316, 276),
-    "mkdir": (83, -1),
-    "mkdirat": (258, 34),
-    "rmdir": (84, -1),
-    "link": (86, -1),
-    "linkat": (265, 37),
-    "symlink": (88, -1),
-    "symlinkat": (266, 36),
-    "mknod": (133, -1),
-    "mknodat": (259, 33),
-    "creat": (85, -1),
-    "truncate": (76, 45),
-    "chmod": (90, -1),
-    "fchmod": (91, 52),
-    "fchmodat": (268, 53),
-    "fchmodat2": (452, 452),
-    "chown": (92, -1),
-    "lchown": (94, -1),
-    "fchown": (93, 55),
-    "fchownat": (260, 54),
-    "setxattr": (188, 5),
-    "lsetxattr": (189, 6),
-    "fsetxattr": (190, 7),
-    "removexattr": (197, 14),
-    "lremovexattr": (198, 15),
-    "fremovexattr": (199, 16),
-    "getxattr": (191, 8),
-    "lgetxattr": (192, 9),
-    "fgetxattr": (193, 10),
-    "listxattr": (194, 11),
-    "llistxattr": (195, 12),
-    "flistxattr": (196, 13),
-    "utimensat": (280, 88),
-    "utimes": (235, -1),
-    "utime": (132, -1),
-    "futimesat": (261, -1),
-    "shmget": (29, 194),
-    "shmat": (30, 196),
-    "shmctl": (31, 195),
-    "msgget": (68, 186),
-    "msgsnd": (69, 189),
-    "msgrcv": (70, 188),
-    "msgctl": (71, 187),
-    "semget": (64, 190),
-    "semctl": (66, 191),
-    "semop": (65, 193),
-    "semtimedop": (220, 192),
-    "mq_open": (240, 180),
-    "mq_unlink": (241, 181),
-    "memfd_create": (319, 279),
-    "memfd_secret": (447, 447),
-    "fanotify_init": (300, 262),
-    "inotify_init": (253, -1),
-    "inotify_init1": (294, 26),
-}
-# A library that meets ENOSYS takes the older call, whose arguments a filter can see.
-_NOT_THERE = {"clone3": (435, 435), "openat2": (437, 437)}
-# Those that came after Linux 5.17 cannot be known here, nor does any library need them.
-_FIRST_UNKNOWN = 450
-_OPEN, _OPENAT, _CLONE = (2, -1), (257, 56), (56, 220)
-_MMAP, _FCNTL, _IOCTL, _TGKILL = (9, 222), (72, 25), (16, 29), (234, 131)
-_MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, AUDIT_ARCH_…
-_CLONE_THREAD = 0x10000
-# Neither kind of memory counts against RLIMIT_DATA: shared by nobody, and growing downwards.
-_MAP_SHARED, _MAP_ANONYMOUS, _MAP_GROWSDOWN = 0x01, 0x20, 0x100
-# F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY: they make the system send signals.
-_SIGNALLING = (8, 10, 15, 1024, 1026)
-# TCGETS, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX: what Python asks of a descriptor.
-_ASKING = (0x5401, 0x5413, 0x541B, 0x5450, 0x5451)
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+def memory_is_short() -> bool:
+    """Whether this process came near its limit; else a damaged file has asked for any amount."""
+    if sys.platform == "win32":
+        return True  # nothing here knows
+    import resource
 
-# The filter's machine: <linux/bpf_common.h>, <linux/seccomp.h>.
-_LOAD, _EQUAL, _ABOVE, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-_NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
-_X32_BIT = 0x40000000
-_EPERM, _EACCES, _ENOSYS = 1, 13, 38
-_PR_SET_NO_NEW_PRIVS, _PR_SET_DUMPABLE = 38, 4
-_SECCOMP = (317, 277)
-_SET_FILTER, _ALL_THREADS = 1, 1
+    # Asking for the limit is refused by then.
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return any(peak > limit / 3 for limit in _memory_bytes)
 
 
-def filter_program(machine: str) -> bytes | None:
-    """The system call filter as the kernel takes it; None for a machine that is not known."""
-    if machine not in _MACHINES:
-        return None
-    column, arch = _MACHINES[machine]
-    code: list[tuple[int, int, int, int]] = [
-        (_LOAD, 0, 0, _ARCH_AT),
-        (_EQUAL, 1, 0, arch),
-        (_RETURN, 0, 0, _KILL),
-        (_LOAD, 0, 0, _NUMBER_AT),
-    ]
-    if column == 0:
-        code += [(_ABOVE, 0, 1, _X32_BIT), (_RETURN, 0, 0, _KILL)]
-    for calls, answer in ((_REFUSED, _EACCES), (_NOT_THERE, _ENOSYS)):
-        for numbers in calls.values():
-            if numbers[column] >= 0:
-                code += [(_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _ERRNO | answer)]
-    code += [(_ABOVE, 0, 1, _FIRST_UNKNOWN), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]
-    # A file may be opened for reading only; a new thread is one, a new process none.
-    for numbers, argument, bits in ((_OPEN, 1, _WRITING), (_OPENAT, 2, _WRITING)):
-        if numbers[column] >= 0:
-            code += [
-                (_EQUAL, 0, 4, numbers[column]),
-                (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * argument),
-                (_ANY_BIT, 0, 1, bits),
-                (_RETURN, 0, 0, _ERRNO | _EACCES),
-                (_RETURN, 0, 0, _ALLOW),
-            ]
-    code += [
-        (_EQUAL, 0, 6, _MMAP[column]),
-        (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * 3),
-        (_ANY_BIT, 2, 0, _MAP_GROWSDOWN),
-        (_ANY_BIT, 0, 2, _MAP_ANONYMOUS),
-        (_ANY_BIT, 0, 1, _MAP_SHARED),
-        (_RETURN, 0, 0, _ERRNO | _EACCES),
-        (_RETURN, 0, 0, _ALLOW),
-    ]
-    refused = _ERRNO | _EACCES
-    code += _by_argument(_FCNTL[column], 1, _SIGNALLING, refused, _ALLOW)
-    code += _by_argument(_IOCTL[column], 1, _ASKING, _ALLOW, refused)
-    # A library's abort() signals its own process.
-    code += _by_argument(_TGKILL[column], 0, (os.getpid(),), _ALLOW, refused)
-    code += [
-        (_EQUAL, 0, 4, _CLONE[column]),
-        (_LOAD, 0, 0, _ARGUMENTS_AT),
-        (_ANY_BIT, 1, 0, _CLONE_THREAD),
-        (_RETURN, 0, 0, _ERRNO | _EPERM),
-        (_RETURN, 0, 0, _ALLOW),
-        (_RETURN, 0, 0, _ALLOW),
-    ]
-    return b"".join(struct.pack("HBBI", *instruction) for instruction in code)
+def limit_threads(limits: Limits) -> bool:
+    """Limit for good how many threads there may be; False where nothing would keep to that.
 
-
-def _by_argument(
-    number: int, argument: int, values: tuple[int, ...], among: int, else_: int
-) -> list[tuple[int, int, int, int]]:
-    """Answer a system call by whether one of its arguments is among some values."""
-    count = len(values)
-    return [
-        (_EQUAL, 0, count + 3, number),
-        (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * argument),
-        *((_EQUAL, count - i, 0, value) for i, value in enumerate(values)),
-        (_RETURN, 0, 0, else_),
-        (_RETURN, 0, 0, among),
-    ]
-
-
-def filter_system_calls() -> bool:
-    """No network, no other program or process, nothing written, for all threads and for good.
-
-    False where the system has no such filter.
+    To be called while this user's programs can still be seen. The superuser has no such limit.
     """
-    program = filter_program(platform.machine()) if sys.platform == "linux" else None
-    if program is None:
+    if not sys.platform.startswith("linux") or os.geteuid() == 0:
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    code = ctypes.create_string_buffer(program, len(program))
-    head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-    # Its memory is then closed to other processes of the same user, too.
-    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    most = _threads_of_this_user() + limits.threads
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, hard))
+    # Another container's programs of the same user count, too, and are not seen from here.
+    try:
+        thread = threading.Thread(target=lambda: None)
+        thread.start()
+        thread.join()
+    except RuntimeError:
+        resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
         return False
-    call = _SECCOMP[_MACHINES[platform.machine()][0]]
-    return bool(libc.syscall(call, _SET_FILTER, _ALL_THREADS, ctypes.c_char_p(head)) == 0)
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+    return True
+
+
+def _threads_of_this_user() -> int:
+    if sys.platform == "win32":
+        return 0
+    count, user = 0, os.getuid()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):
+            if process.stat().st_uid == user:
+                # Behind the name, which may hold anything: the eighteenth field.
+                count += int((process / "stat").read_bytes().rpartition(b")")[2].split()[17])
+    return count
 
 
 # <linux/landlock.h>; the numbers are the same on all machines.
@@ -298,16 +148,19 @@ _VERSION, _BENEATH = 1, 1
 _EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # how many rights of files a version knows
 _LATEST_RIGHTS, _NET_RIGHTS, _SCOPES = 16, 2, 2
+_PR_SET_NO_NEW_PRIVS = 38
 _NET_SINCE, _SCOPES_SINCE = 4, 6
 
 
 def read_only(paths: Iterable[Path]) -> bool:
     """Of all files, leave this thread (and its later ones) those at or below `paths`, to be read.
 
-    To be called before there is a second thread. False where the system has no Landlock.
+    To be called before there is a second thread, which would keep its rights. False where there
+    is one all the same, or the system has no Landlock.
     """
     if sys.platform != "linux":
         return False
+    alone = _is_alone()
     libc = ctypes.CDLL(None, use_errno=True)
     version = libc.syscall(_CREATE_RULESET, None, 0, _VERSION)
     if version < 1:
@@ -325,9 +178,18 @@ def read_only(paths: Iterable[Path]) -> bool:
         for path in paths:
             _allow_reading(libc, rules, path)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        return bool(libc.syscall(_RESTRICT_SELF, rules, 0) == 0)
+        return bool(libc.syscall(_RESTRICT_SELF, rules, 0) == 0) and alone
     finally:
         os.close(rules)
+
+
+def _is_alone() -> bool:
+    """Whether this thread is the only one; one that has just ended is there for a moment more."""
+    for _ in range(100):
+        if len(list(Path("/proc/self/task").iterdir())) == 1:
+            return True
+        time.sleep(0.001)
+    return False
 
 
 def _allow_reading(libc: ctypes.CDLL, rules: int, path: Path) -> None:

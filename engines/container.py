@@ -19,6 +19,7 @@ from av.codec.codec import UnknownCodecError
 from av.packet import Packet
 from av.stream import Stream
 
+from engines.confine import memory_is_short
 from engines.errors import MediaError
 from engines.media_file import open_regular, shown
 
@@ -55,6 +56,7 @@ def open_container(path: Path) -> Iterator[av.container.InputContainer]:
 
     Raises:
         MediaError: it cannot be opened, or is in no format that can be read.
+        MemoryError: opening it takes more memory than there is.
     """
     with open_regular(path) as file:
         try:
@@ -70,6 +72,8 @@ def open_container(path: Path) -> Iterator[av.container.InputContainer]:
                 buffer_size=READ_BUFFER_BYTES,
             )
         except (av.error.FFmpegError, OSError) as error:
+            if isinstance(error, MemoryError) and memory_is_short():
+                raise
             raise MediaError(_refusal(file, path)) from error
         with container:
             if len(container.streams) > MAX_STREAMS:

@@ -36,6 +36,11 @@ SOUND_CHANNELS = 2  # of what is played
 MOST_TIME_S = 1e8
 MOST_COUNTED = 1 << 31
 MOST_NOTES, MOST_NOTED = 16, 1000
+# Frames of one clip (two days at 48 a second), Hz of a sound, and how loud a sample of a file of
+# floats may be, where 1 is what others call full.
+MOST_FRAMES, MOST_RATE, LOUDEST = 1 << 23, 768_000, 1e4
+# Times of so many clips are remembered: those of the longest take 64 MB.
+TIMES_REMEMBERED = 4
 # Of a piece of sound to be played, and by how much sound may run ahead of its own times.
 LONGEST_PIECE_S = 60.0
 SOUND_AHEAD_S = 1.0
@@ -203,8 +208,11 @@ def _probe(path: Path, stamp: object) -> MediaInfo:
     measures = (info.width, info.height, info.frame_count, info.sample_rate, info.channels)
     seen = info.width is not None and info.height is not None and info.frame_count is not None
     positive = all(number is None or number > 0 for number in (*measures, info.fps))
+    positive = positive and (info.sample_rate or 0) <= MOST_RATE
     # Only sound has no pictures, and only a still picture has no length.
     whole = seen != (info.kind == "audio") and (info.duration_s is None) == (info.kind == "image")
+    whole = whole and info.has_video == (info.kind == "video")
+    whole = whole and info.has_sound == (info.sample_rate is not None)
     if not (positive and whole and (info.duration_s or 0.0) >= 0):
         raise _nonsense(path)
     return replace(info, path=path)
@@ -253,7 +261,7 @@ def folder_frames(path: Path) -> list[Path]:
         MediaError: the folder cannot be listed or holds no picture.
     """
     names = _facts(FolderFacts, _one(path, "folder"), path).names
-    if any(Path(name).name != name for name in names):
+    if any(name == ".." or Path(name).name != name for name in names):
         raise _nonsense(path)
     return [path / name for name in names]
 
@@ -267,12 +275,13 @@ def read_timeline(path: Path) -> Timeline:
     return _timeline(path, _stamp(path))
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=TIMES_REMEMBERED)
 def _timeline(path: Path, stamp: object) -> Timeline:
     packet = _one(path, "timeline")
     facts = _facts(TimelineFacts, packet, path)
     times_s = _array(packet, "float64", 1, path)
-    sane = len(times_s) and np.isfinite(times_s).all() and np.abs(times_s).max() <= MOST_TIME_S
+    sane = 1 <= len(times_s) <= MOST_FRAMES and np.isfinite(times_s).all()
+    sane = sane and np.abs(times_s).max() <= MOST_TIME_S
     if not sane or (np.diff(times_s) < 0).any() or facts.end_s < times_s[-1]:
         raise _nonsense(path)
     if facts.fps is not None and facts.fps <= 0:
@@ -313,7 +322,7 @@ def sound_info(path: Path) -> SoundInfo | None:
 @lru_cache(maxsize=REMEMBERED)
 def _sound_info(path: Path, stamp: object) -> SoundInfo | None:
     info = _facts(SoundTrackFacts, _one(path, "sound_info"), path).info
-    if info is not None and not (info.sample_rate > 0 and info.start_s <= info.end_s):
+    if info is not None and not (0 < info.sample_rate <= MOST_RATE and info.start_s <= info.end_s):
         raise _nonsense(path)
     return info
 
@@ -336,11 +345,13 @@ def read_sound(
     for packet in asked:
         facts = _facts(SoundFacts, packet, path)
         samples = _array(packet, "float32", 1, path)
-        expected = facts.sample_rate > 0 if rate is None else facts.sample_rate == rate
+        expected = 0 < facts.sample_rate <= MOST_RATE if rate is None else facts.sample_rate == rate
         if len(sounds) == len(spans) or not expected:
             raise _nonsense(path)
         start_s, end_s = spans[len(sounds)]
         if len(samples) != round((end_s - start_s) * facts.sample_rate):
+            raise _nonsense(path)
+        if not (np.abs(samples) <= LOUDEST).all():  # nor is anything that is no number
             raise _nonsense(path)
         sounds.append(Sound(samples, facts.sample_rate, facts.start_s, facts.end_s))
     if sounds and len(sounds) != len(spans):
@@ -418,7 +429,8 @@ def _array(packet: Packet, dtype: str, axes: int, path: Path) -> NDArray[Any]:
 
 
 def _nonsense(path: Path) -> MediaError:
-    """The decoder was talked into something: nothing it says is taken."""
+    """The decoder was talked into something: nothing it says is taken, and it is ended."""
+    media_process.disbelieve(path)
     return MediaError(
         f"What was read from {shown(path)} makes no sense; the file is damaged or made to do harm:"
         " do not use it."

@@ -7,17 +7,22 @@ It opens, demuxes and decodes what nobody has checked, so it first gives up ever
 import os
 import signal
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import av.error
 from numpy.typing import NDArray
 
-from engines import confine, media_decoder, wire
+from engines import confine, media_decoder, offline, seccomp, wire
 from engines.child_process import take_pipes
 from engines.command import sentence_of
 from engines.config import from_json, to_json
+from engines.errors import MediaError
 from engines.media import (
     FolderFacts,
     FrameFacts,
@@ -27,12 +32,15 @@ from engines.media import (
     SoundTrackFacts,
     TimelineFacts,
 )
+from engines.media_file import shown
 from engines.pictures import folder_frames
 from engines.play_reader import play
 from engines.wire import Packet
 
 # A child that is not asked for so long is not needed: the next clip gets another one anyway.
 IDLE_S = 10
+# How often it is looked whether there still is somebody to work for.
+PARENT_S = 1.0
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 _SYSTEM_FOLDERS = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/dev/null")
 
@@ -42,8 +50,18 @@ def answers(path: Path, question: str, **arguments: Any) -> Iterator[Packet]:
 
     Raises:
         MediaError: the clip cannot be read or lacks what was asked for.
+        MemoryError: there is not enough memory for it.
     """
-    yield from _ANSWERS[question](path, **arguments)
+    try:
+        yield from _ANSWERS[question](path, **arguments)
+    except MemoryError:
+        raise  # libav's own is one of its errors, too
+    except av.error.FFmpegError as error:
+        reason = (error.strerror or "no reason given").lower()
+        raise MediaError(
+            f"{shown(path)} could not be read ({reason}); the file is damaged or of a kind that is"
+            " not read: copy it again, or convert it to an mp4 with H.264 and AAC."
+        ) from error
 
 
 def _probe(path: Path) -> Iterator[Packet]:
@@ -81,6 +99,11 @@ def _play(path: Path, options: dict[str, Any]) -> Iterator[Packet]:
         yield _packet(PlayedFacts(part.time_s), part.content)
 
 
+def _nothing(path: Path) -> Iterator[Packet]:
+    """For who only wants to know what the child has given up."""
+    yield from ()
+
+
 _ANSWERS: dict[str, Callable[..., Iterator[Packet]]] = {
     "probe": _probe,
     "folder": _folder,
@@ -89,6 +112,7 @@ _ANSWERS: dict[str, Callable[..., Iterator[Packet]]] = {
     "sound_info": _sound_info,
     "sound": _sound,
     "play": _play,
+    "nothing": _nothing,
 }
 
 
@@ -96,16 +120,21 @@ def _packet(facts: object, *arrays: NDArray[Any]) -> Packet:
     return Packet(to_json(facts), arrays)
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """Answer until there are no more questions."""
+def serve(source: BinaryIO, sink: BinaryIO, held: confine.Confinement | None = None) -> None:
+    """Answer until there are no more questions; `held` is what has been given up before."""
     clip: Path | None = None
     while (packet := _question(source)) is not None:
         path = Path(packet.head["path"])
         if clip is None:
             if packet.head["folder"] is not None:
                 os.chdir(packet.head["folder"])  # the path counts from the parent's
-            confine.read_only([*_libraries(), path])
+            files = confine.read_only([*_libraries(), path])
             clip = path.absolute()
+            # Said before anything of the clip is read: later it might be somebody else's word.
+            sink.write(wire.GREETING)
+            known = replace(held or confine.Confinement(), files=files)
+            wire.write(sink, Packet(to_json(known)))
+            _end_with_parent()
         elif path.absolute() != clip:
             raise ValueError("a child reads one clip only")
         end: dict[str, Any] = {"end": None}
@@ -120,7 +149,25 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             raise
         except Exception as error:  # noqa: BLE001 (the edge of the process: a sentence, and it goes on)
             end = {"end": "error", "sentence": sentence_of(error)}
+        end["refused"] = offline.connections_to_tell().refused
         wire.write(sink, Packet(end))
+
+
+def _end_with_parent() -> None:
+    """Do not work on for nobody: that a killed parent closed the pipe is seen only between steps.
+
+    To be called when no more is given up: what has been holds for the new thread, too.
+    """
+    if sys.platform == "win32":
+        return  # the job object does it
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_S)
+        os._exit(0)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _question(source: BinaryIO) -> Packet | None:
@@ -147,6 +194,8 @@ def _libraries() -> list[Path]:
     """Where Python and its packages lie: some are loaded only when a file needs them."""
     packages = [path for path in sys.path if Path(path).name in _PACKAGE_FOLDERS]
     places = [sys.prefix, sys.base_prefix, getattr(sys, "_MEIPASS", sys.prefix), *packages]
+    if getattr(sys, "frozen", False):
+        places.append(sys.executable)  # holds the modules that are imported later
     return [Path(__file__).parent, *map(Path, places), *map(Path, _SYSTEM_FOLDERS)]
 
 
@@ -159,12 +208,14 @@ def main() -> None:
     first = wire.read(source)
     if first is None:
         return
-    confine.limit_resources(from_json(confine.Limits, first.head, "the limits"))
-    confine.filter_system_calls()
-    sink.write(wire.GREETING)
-    sink.flush()
+    limits = from_json(confine.Limits, first.head, "the limits")
+    held = confine.Confinement(
+        limits=confine.limit_resources(limits),
+        threads=confine.limit_threads(limits),
+        system_calls=seccomp.filter_system_calls(),
+    )
     try:
-        serve(source, sink)
+        serve(source, sink, held)
     except OSError:
         os._exit(0)  # The parent is gone, and nobody waits for anything.
 

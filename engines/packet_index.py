@@ -25,14 +25,15 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from engines.confine import memory_is_short
 from engines.container import demux, open_container, refuse_codec
 from engines.errors import MediaError
+from engines.media import MOST_FRAMES, MOST_RATE
 from engines.media_file import file_stamp, shown
 
 LEAD_TOLERANCE_S = 0.25
 # An AAC stream opens with one frame that overlaps nothing: no encoder can put less in front.
 AAC_PRIMING_SAMPLES = 1024
-MAX_SAMPLE_RATE = 768_000
 MAX_CHANNELS = 64
 MAX_DURATION_S = 48 * 3600
 # Formats whose header tells the real length (others estimate it from the bit rate).
@@ -171,6 +172,11 @@ def _read_index(path: Path, stamp: tuple[int, int, int]) -> PacketIndex:
             f"The file {shown(path)} says it lasts {end_s / 3600:.0f} hours, more than"
             f" {MAX_DURATION_S // 3600}; cut out the part you want to ask about."
         )
+    if pictures is not None and len(pictures.shown_ts) > MOST_FRAMES:
+        raise MediaError(
+            f"The file {shown(path)} holds {len(pictures.shown_ts):,} pictures, more than"
+            f" {MOST_FRAMES:,}; cut out the part you want to ask about."
+        )
     short = bool(formats & DECLARES_LENGTH) and end_s < declared_s - max(0.5, 0.02 * declared_s)
     notes: tuple[str, ...] = ()
     if short:
@@ -199,7 +205,7 @@ def _is_sane(audio: AudioStream) -> bool:
     """False without a decoder, or with a header whose numbers would fill the memory."""
     if audio.codec_context is None:
         return False
-    return 0 < audio.rate <= MAX_SAMPLE_RATE and 0 < audio.channels <= MAX_CHANNELS
+    return 0 < audio.rate <= MOST_RATE and 0 < audio.channels <= MAX_CHANNELS
 
 
 def _read_packets(
@@ -212,7 +218,9 @@ def _read_packets(
         for packet in demux(container, *streams):
             if packet.stream_index in packets:
                 packets[packet.stream_index].add(packet)
-    except (av.error.FFmpegError, OSError):
+    except (av.error.FFmpegError, OSError) as error:
+        if isinstance(error, MemoryError) and memory_is_short():
+            raise
         return True
     return False
 

@@ -27,6 +27,7 @@ DAMAGE = (
     ValueError,
     IndexError,
     EOFError,
+    RuntimeError,  # libavif's
     struct.error,
     Image.DecompressionBombError,
 )
@@ -43,6 +44,7 @@ def open_picture(path: Path) -> Iterator[Image.Image | None]:
 
     Raises:
         MediaError: the file cannot be opened, the picture is damaged or too large.
+        MemoryError: decoding it takes more memory than there is.
     """
     with open_regular(path) as file:
         image = _identify(file, path)
@@ -53,6 +55,9 @@ def open_picture(path: Path) -> Iterator[Image.Image | None]:
             try:
                 yield image
             except DAMAGE as error:
+                # Pillow's word for what its decoders could not get.
+                if "out of memory" in str(error).lower():
+                    raise MemoryError from error
                 raise MediaError(
                     f"The picture {shown(path)} is cut short or damaged; copy or download it again."
                 ) from error

@@ -125,12 +125,22 @@ def _resampled(
         cut = round((next_s - begin_s) * rate) if next_s - begin_s > slack_s else 0
         slack_s = GAP_S
         frame.pts = None  # counted from here on
-        for one in convert.resample(frame):
+        for one in _converted(convert, frame):
             samples = _samples(one)[cut:]
             cut = max(cut - one.samples, 0)
             next_s += len(samples) / rate
             if len(samples):
                 yield samples
+
+
+def _converted(convert: AudioResampler, frame: AudioFrame) -> list[AudioFrame]:
+    """Nothing where the track changes its form in the middle: that part stays silent."""
+    try:
+        return list(convert.resample(frame))
+    except MemoryError:
+        raise  # libav's own is one of its errors, too
+    except (av.error.FFmpegError, ValueError):
+        return []
 
 
 def _stretched(

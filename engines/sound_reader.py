@@ -32,7 +32,7 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from engines.container import demux, open_container
-from engines.media import Sound
+from engines.media import LOUDEST, Sound
 from engines.packet_index import PacketIndex, SoundTrack
 
 JUMP_S = 0.03
@@ -42,6 +42,10 @@ PREROLL_S = 0.5
 SEEK_DISTANCE_S = 10.0
 # Formats whose time stamps stay exact after a seek; others are read through, undecoded.
 SEEKABLE = {"mov", "matroska", "mpegts", "avi", "asf", "flv", "nut"}
+# PyAV counts the planes of a frame up to an empty pointer, which from eight planes on is not there:
+# it would take whatever lies behind them for planes.
+MOST_PLANES = 7
+_PACKED = {"u8": "u1", "s16": "i2", "s32": "i4", "flt": "f4", "dbl": "f8"}
 # Context for the resampler's filter at both ends of a span, in source samples.
 FILTER_MARGIN = 1024
 
@@ -210,26 +214,51 @@ def _decode(
     track: SoundTrack,
     from_s: float,
 ) -> Iterator[AudioFrame]:
-    """Decode packets from `from_s` on; those before are dropped, those that fail passed over."""
+    """Decode packets from `from_s` on; those before are dropped, those that fail passed over.
+
+    Raises:
+        MemoryError: nothing could be decoded, for want of memory.
+    """
     from_ts = (from_s + track.zero_s) / float(track.time_base)
+    short: MemoryError | None = None
+    heard = False
     try:
         for packet in demux(container, stream):
             if packet.size and packet.pts is not None and packet.pts < from_ts:
                 continue
             try:
-                yield from stream.decode(packet)
+                frames = stream.decode(packet)
+            except MemoryError as error:
+                short = error  # a damaged packet may ask for any amount
+                continue
             except av.error.FFmpegError:
                 continue
+            yield from frames
+            heard = heard or bool(frames)
+    except MemoryError:
+        raise  # libav's own is one of its errors, too
     except (av.error.FFmpegError, OSError):
-        return  # the file ends in the middle
+        pass  # the file ends in the middle
+    if short is not None and not heard:
+        raise short
 
 
 def _planar(frame: AudioFrame) -> NDArray[Any]:
-    """(channels, n) in the frame's own sample type."""
-    block = frame.to_ndarray()
-    if frame.format.is_planar:
-        return block
-    return block.reshape(-1, frame.layout.nb_channels).T
+    """(channels, n) in the frame's own sample type; n is 0 for many channels without names."""
+    channels = frame.layout.nb_channels
+    if not frame.format.is_planar:
+        return frame.to_ndarray().reshape(-1, channels).T
+    if channels <= MOST_PLANES:
+        return frame.to_ndarray()
+    convert = AudioResampler(frame.format.packed, frame.layout, frame.sample_rate)
+    try:
+        blocks = [f.to_ndarray() for f in (*convert.resample(frame), *convert.resample(None))]
+    except MemoryError:
+        raise
+    except av.error.FFmpegError:
+        blocks = []
+    empty = np.zeros((1, 0), _PACKED[frame.format.packed.name])
+    return np.concatenate([empty, *blocks], axis=1).reshape(-1, channels).T
 
 
 def _to_float(samples: NDArray[Any]) -> NDArray[np.float32]:
@@ -237,16 +266,20 @@ def _to_float(samples: NDArray[Any]) -> NDArray[np.float32]:
         return (samples.astype(np.float32) - 128.0) / 128.0
     if samples.dtype.kind == "i":
         return (samples / float(1 << (8 * samples.dtype.itemsize - 1))).astype(np.float32)
-    return samples.astype(np.float32)
+    # A file of floats may hold anything: what is no number is silence.
+    numbers = np.nan_to_num(samples, posinf=0.0, neginf=0.0)
+    return np.asarray(np.clip(numbers, -LOUDEST, LOUDEST), np.float32)
 
 
 def resample_s16(
     samples: NDArray[Any], layout: str, source_rate: int, rate: int
 ) -> NDArray[np.float32]:
     """Mix down and resample as the ffmpeg program does for 16-bit output; float32 (n,)."""
-    formats = {"u1": "u8p", "i2": "s16p", "i4": "s32p", "f4": "fltp", "f8": "dblp"}
+    formats = {dtype: name for name, dtype in _PACKED.items()}
     frame = AudioFrame.from_ndarray(
-        np.ascontiguousarray(samples), format=formats[samples.dtype.str[1:]], layout=layout
+        np.ascontiguousarray(samples.T).reshape(1, -1),
+        format=formats[samples.dtype.str[1:]],
+        layout=layout,
     )
     frame.sample_rate = source_rate
     resampler = AudioResampler(format="s16", layout="mono", rate=rate)

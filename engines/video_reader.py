@@ -68,6 +68,7 @@ def decode_frames(
 
     Raises:
         MediaError: the file cannot be read, nothing decodes, or the picture is too large.
+        MemoryError: nothing decodes, for want of memory.
     """
     with open_container(path) as container:
         stream = next(s for s in container.streams.video if s.index == track.stream)
@@ -80,6 +81,8 @@ def decode_frames(
             for ts in wanted_ts:
                 found = cursor.frame_at(ts)
                 if found is None:
+                    if cursor.short is not None:
+                        raise cursor.short
                     raise MediaError(
                         f"No picture of {shown(path)} can be decoded; the file is damaged, or "
                         "needs a decoder that is not here: copy it again or convert it to mp4."
@@ -150,6 +153,7 @@ class _Cursor:
         self.frames: Iterator[_Stamped] = iter(())
         self.shown: _Stamped | None = None  # on the screen
         self.ahead: _Stamped | None = None  # decoded, to be shown next
+        self.short: MemoryError | None = None  # a packet that memory did not suffice for
 
     def frame_at(self, ts: int) -> _Stamped | None:
         """The frame on the screen at `ts`, else the nearest that decodes."""
@@ -209,15 +213,20 @@ class _Cursor:
             for packet in self._packets_from(key):
                 try:
                     frames = self.stream.decode(packet)
+                except MemoryError as error:
+                    self.short = error  # a damaged packet may ask for any amount
+                    continue
                 except av.error.FFmpegError:
                     continue
                 yield from frames
+        except MemoryError:
+            raise  # libav's own is one of its errors, too
         except (av.error.FFmpegError, OSError):
             pass  # the file ends in the middle; the decoder still holds frames
         try:
             yield from self.stream.decode(None)
-        except av.error.FFmpegError:
-            return
+        except av.error.FFmpegError as error:
+            self.short = error if isinstance(error, MemoryError) else self.short
 
     def _packets_from(self, key: int) -> "Iterator[Packet[Stream]]":
         """Packets in decoding order from a keyframe on, by a seek or, failing that, by reading."""

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 MAX_LINE_BYTES = 16 << 20
 MAX_ARRAY_BYTES = 256 << 20
 MAX_AXES = 4
+# More than the frames of any live stretch. Without it a line of nothing but empty arrays would be
+# a million of them.
+MAX_ARRAYS = 4096
 # The first line of a writer that follows other output: whatever stands before it is passed over.
 GREETING = b'{"vl2-wire": 1}\n'
 MAX_NOISE_BYTES = 1 << 20
@@ -42,7 +45,8 @@ def to_bytes(head: dict[str, Any], arrays: Sequence[NDArray[Any]] = ()) -> bytes
     """
     shapes = [[array.dtype.name, list(array.shape)] for array in arrays]
     line = json.dumps({"head": head, "arrays": shapes}).encode("ascii") + b"\n"
-    if len(line) > MAX_LINE_BYTES or sum(array.nbytes for array in arrays) > MAX_ARRAY_BYTES:
+    too_many = len(arrays) > MAX_ARRAYS or sum(a.nbytes for a in arrays) > MAX_ARRAY_BYTES
+    if len(line) > MAX_LINE_BYTES or too_many:
         raise WireError("the packet is too large")
     if any(array.dtype.name not in _DTYPES for array in arrays):
         raise WireError("an array is of no type that can be sent")
@@ -77,7 +81,10 @@ def read(stream: BinaryIO) -> Packet | None:
         raise WireError("a line is not JSON") from error
     if not (isinstance(packet, dict) and isinstance(packet.get("head"), dict)):
         raise WireError("a line is no packet")
-    shapes = [_shape(item) for item in _list(packet.get("arrays"))]
+    listed = _list(packet.get("arrays"))
+    if len(listed) > MAX_ARRAYS:
+        raise WireError("a packet holds too many arrays")
+    shapes = [_shape(item) for item in listed]
     if sum(dtype.itemsize * math.prod(shape) for dtype, shape in shapes) > MAX_ARRAY_BYTES:
         raise WireError("an array is too large")
     return Packet(packet["head"], tuple(_read_array(stream, *shape) for shape in shapes))

@@ -5,12 +5,12 @@ The sound is the clock; without anything to hear it with, a stopwatch is.
 """
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QElapsedTimer, QObject, QSize, Qt, QTimer
 from PySide6.QtGui import QImage
 
@@ -37,7 +37,7 @@ class FilmFacts:
     path: Path
     duration_s: float
     has_sound: bool
-    times_s: Sequence[float]
+    times_s: NDArray[np.float64]
 
 
 class FilmPlayback(Playback):
@@ -111,12 +111,12 @@ class FilmPlayback(Playback):
     def step(self, direction: int) -> None:
         """Go to the frame beside the one that is seen."""
         self.pause()
-        times = self._facts.times_s if self._facts is not None else ()
-        if not len(times):
+        times = self._facts.times_s if self._facts is not None else None
+        if times is None or not len(times):
             self.seek(self.position_s + direction * SOUND_STEP_S)
             return
         here = int(np.searchsorted(times, self.position_s + EPSILON_S, side="right")) - 1
-        self.seek(times[min(max(here + direction, 0), len(times) - 1)])
+        self.seek(float(times[min(max(here + direction, 0), len(times) - 1)]))
 
     def set_rate(self, rate: float) -> None:
         """Play faster or slower; voices keep their pitch."""
@@ -215,10 +215,22 @@ class FilmPlayback(Playback):
             self._stream.stop()
             self._stream = None
 
+    def _feed(self, stream: PlayStream) -> None:
+        """Sound after a silence begins at its own time, from where on it is the clock again."""
+        if self._stopwatch.isValid() and stream.sound:
+            begins_s = stream.sound[0].time_s
+            if begins_s > self.position_s:
+                return
+            self._from_s = begins_s - self._speaker.heard_s() * self._rate
+            self._stopwatch.invalidate()
+        self._speaker.feed(stream.sound)
+
     def _clock_s(self, stream: PlayStream) -> float:
         """How far it has been heard, or seen where there is nothing to hear."""
-        if self.audible and not (self._speaker.idle and stream.is_silent_at(self.position_s)):
-            self._stopwatch.invalidate()
+        silent = self._stopwatch.isValid() or (
+            self._speaker.idle and stream.is_silent_at(self.position_s)
+        )
+        if self.audible and not silent:
             return self._from_s + self._speaker.heard_s() * self._rate
         if not self._stopwatch.isValid() and (stream.begun or stream.over):
             self._from_s = self.position_s
@@ -231,7 +243,7 @@ class FilmPlayback(Playback):
         if stream is None:
             return
         if self.audible:
-            self._speaker.feed(stream.sound)
+            self._feed(stream)
         now = self.clamped(max(self._clock_s(stream), self.position_s))
         picture = stream.picture_at(now)
         if picture is not None:
@@ -240,6 +252,9 @@ class FilmPlayback(Playback):
             self._fail()
         if stream.failed or (stream.over and now >= self.duration_s - EPSILON_S):
             self.pause()
+        elif stream.problem and stream.is_spent() and self._speaker.idle:
+            self.pause()
+            self.interrupted.emit(stream.problem)
         self._reach(now)
 
     def _show(self, image: QImage) -> None:
@@ -252,7 +267,7 @@ def _look_at(path: Path) -> FilmFacts | None:
     """What is known before a clip plays; None where it cannot be read."""
     try:
         info = probe(path)
-        times_s = read_timeline(path).times_s.tolist() if info.has_video else []
+        times_s = read_timeline(path).times_s if info.has_video else np.zeros(0)
     except MediaError:
         return None
     return FilmFacts(path, info.duration_s or 0.0, info.has_sound, times_s)

@@ -23,15 +23,17 @@ class PlayStream:
     """Begins at once; what has come is taken by `picture_at` and out of `sound`.
 
     Attributes:
-        sound: pieces not yet heard, float32 (n, 2).
+        sound: pieces not yet heard, float32 (n, 2), each with its time.
         begun: something has come.
         over: nothing more comes.
         failed: nothing came at all.
+        problem: why it ended before the clip's end; "" if it did not.
     """
 
     def __init__(self, path: Path, options: PlayOptions, before: "PlayStream | None") -> None:
         """Take a clip's parts from a time on; `before` gives its child back first."""
-        self.sound: deque[NDArray[np.float32]] = deque()
+        self.sound: deque[Played] = deque()
+        self.problem = ""
         self.begun = self.over = self.failed = False
         self._clock_s = self._last_s = options.start_s
         self._pictures: deque[Played] = deque()
@@ -47,6 +49,10 @@ class PlayStream:
         """No sound waits, and none comes around a time: all that comes is in order."""
         beyond = self.over or self._last_s > time_s + SILENT_S or self._is_full()
         return not self.sound and beyond
+
+    def is_spent(self) -> bool:
+        """Nothing comes any more, and all that came was taken."""
+        return self.over and not self.sound and not self._pictures
 
     def picture_at(self, time_s: float) -> NDArray[np.uint8] | None:
         """The newest picture of a time, once; it is played up to there, so more is taken."""
@@ -79,8 +85,8 @@ class PlayStream:
                     if self._stopped:
                         return
                     self._keep(part)
-        except MediaError:
-            self.failed = not self.begun
+        except MediaError as error:
+            self.failed, self.problem = not self.begun, str(error)
         finally:
             self.over = True
 
@@ -90,7 +96,7 @@ class PlayStream:
                 self._held += part.content.nbytes
             self._pictures.append(part)
         else:
-            self.sound.append(np.asarray(part.content, np.float32))
+            self.sound.append(part)
         self._last_s = part.time_s
         self.begun = True
         with self._changed:

@@ -25,6 +25,7 @@ class Playback(QObject):
     imageChanged = Signal(object)  # QImage, fitted into the box
     audibleChanged = Signal()
     failed = Signal()  # it cannot be played: `broken`
+    interrupted = Signal(str)  # it stopped in the middle, why; it can be played again
 
     def __init__(self, images: LatestTask, parent: QObject | None = None) -> None:
         """At the beginning, not playing.

@@ -254,6 +254,8 @@ class PlayerPane(QWidget):
         playback.durationChanged.connect(self._duration_told)
         playback.playingChanged.connect(self.controls.show_playing)
         playback.audibleChanged.connect(self._audible_told)
+        playback.interrupted.connect(self.status.set_problem)
+        playback.playingChanged.connect(self._forget_interruption)
         # Later: another one may take its place, which it must not find in the middle of a call.
         playback.failed.connect(self._failed, Qt.ConnectionType.QueuedConnection)
         return playback
@@ -333,6 +335,10 @@ class PlayerPane(QWidget):
             reason = self.tr("This computer has nothing to play sound with")
         self.transport.set_audible(playback.audible, reason)
         self.controls.enable()
+
+    def _forget_interruption(self, playing: bool) -> None:
+        if playing:
+            self.status.set_problem(self._unplayable)
 
     def _range_edited(self, range_s: tuple[float, float] | None) -> None:
         self.transport.set_range(range_s)

@@ -3,10 +3,10 @@
 from collections import deque
 
 import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QIODevice, QObject, Signal
 
 from app.widgets.multimedia import QAudioFormat, QAudioSink, QMediaDevices, QtAudio, hushed
+from engines.media import Played
 
 SAMPLE_RATE = 48_000
 CHANNELS = 2
@@ -63,7 +63,7 @@ class Speaker(QObject):
         self._sink = self._pipe = None
         self._rest, self._written = b"", 0
 
-    def feed(self, sound: "deque[NDArray[np.float32]]") -> None:
+    def feed(self, sound: "deque[Played]") -> None:
         """Hand over as much as there is room for, out of pieces (n, 2)."""
         if self._sink is not None and self._sink.error() not in _IN_ORDER:
             self._pipe = None  # the output was taken away: it takes nothing any more
@@ -73,7 +73,7 @@ class Speaker(QObject):
         room = self._sink.bytesFree()
         while room > 0 and (self._rest or sound):
             if not self._rest:
-                whole = np.clip(np.nan_to_num(sound.popleft()), -1, 1) * 32767
+                whole = np.clip(np.nan_to_num(sound.popleft().content), -1, 1) * 32767
                 self._rest = whole.astype("<i2").tobytes()
             taken = int(self._pipe.write(self._rest[:room]))
             if taken <= 0:

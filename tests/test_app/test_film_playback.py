@@ -23,6 +23,7 @@ from app.widgets.multimedia import QtAudio
 from app.widgets.play_stream import PlayStream
 from app.widgets.speaker import Speaker
 from assets import demo_clips
+from engines.errors import MediaError
 from engines.media import Played, PlayOptions, read_frames, read_timeline
 from tests.clips import Tone, patch, write_clip
 
@@ -271,7 +272,7 @@ def test_an_output_that_vanishes_does_not_stop_the_clock(qtbot: QtBot) -> None:
     speaker = Speaker()
     speaker._sink, speaker._pipe = cast(Any, GoneSink()), cast(Any, object())
     assert not speaker.idle
-    sound = deque([np.zeros((10, 2), np.float32)])
+    sound = deque([Played(0.0, np.zeros((10, 2), np.float32))])
     speaker.feed(sound)
     assert not sound
     assert speaker.idle
@@ -304,6 +305,89 @@ def test_what_cannot_be_played_fails_once(tmp_path: Path, qtbot: QtBot) -> None:
     playback.seek(1.0)
     playback.play()
     close(playback)
+
+
+def test_a_decoder_that_dies_pauses_the_film_and_says_so(
+    film: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came before is played; then it can be played again."""
+    whole = play_stream.play
+
+    def dying(path: Path, options: PlayOptions) -> Generator[Played]:
+        for part in whole(path, options):
+            if part.time_s > 0.3:
+                raise MediaError("film.mp4 could not be read: its decoder ended.")
+            yield part
+
+    film.sees(0)
+    told: list[str] = []
+    film.playback.interrupted.connect(told.append)
+    with monkeypatch.context() as broken:
+        broken.setattr(play_stream, "play", dying)
+        film.playback.play()
+        film.bot.waitUntil(lambda: bool(told))
+    assert told == ["film.mp4 could not be read: its decoder ended."]
+    assert not film.playback.playing
+    assert not film.playback.broken
+    assert 0.2 < film.playback.position_s < 1.5
+    film.sees(7)
+    film.playback.play()
+    film.bot.waitUntil(lambda: film.playback.at_end() and not film.playback.playing)
+    assert len(told) == 1
+
+
+class Counted:
+    """A sound output that plays what it gets at once, and counts."""
+
+    there = idle = True
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def feed(self, sound: deque[Played]) -> None:
+        while sound:
+            self.seconds += len(sound.popleft().content) / 1000
+
+    def heard_s(self) -> float:
+        return self.seconds
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def test_sound_after_a_silence_goes_on_at_its_own_time(film: Player) -> None:
+    """Not as much later as was heard before the silence."""
+    film.sees(0)
+    playback = film.playback
+    speaker = playback._speaker = cast(Any, Counted())
+    playback.audible = True
+    stream = cast(Any, Quiet())
+    stream.sound.append(Played(0.0, np.zeros((500, 2), np.float32)))
+    playback._feed(stream)
+    playback.position_s = 0.5
+    assert playback._clock_s(stream) >= 0.5  # silent from here on: by the stopwatch
+    assert playback._stopwatch.isValid()
+    playback.position_s = 0.8
+    stream.sound.append(Played(1.0, np.zeros((100, 2), np.float32)))
+    playback._feed(stream)
+    assert speaker.seconds == 0.5  # not yet
+    playback.position_s = 1.02
+    playback._feed(stream)
+    speaker.idle = False
+    assert playback._clock_s(stream) == pytest.approx(1.1)
+
+
+class Quiet:
+    """A stream whose pictures are far ahead of its sound."""
+
+    begun, over = True, False
+
+    def __init__(self) -> None:
+        self.sound: deque[Played] = deque()
+
+    def is_silent_at(self, _: float) -> bool:
+        return not self.sound
 
 
 QUIET = """

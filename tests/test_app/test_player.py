@@ -398,3 +398,13 @@ def test_ten_hours_are_only_a_longer_line(pane: PlayerPane, tmp_path: Path) -> N
     assert pane.transport.time.text() == "0:00:00 / 10:00:00"
     assert pane.strip.item(7).text() == "9:59:00"
     pane.grab()
+
+
+def test_a_film_that_breaks_off_is_told_until_it_plays_again(
+    bounce: PlayerPane, until: Callable
+) -> None:
+    bounce.warm_up().interrupted.emit("bounce.mp4 could not be read: its decoder ended.")
+    assert bounce.status.problem.isVisible()
+    assert bounce.status.problem.text() == "bounce.mp4 could not be read: its decoder ended."
+    QTest.keyClick(bounce.bar, Qt.Key.Key_Space)
+    until(lambda: not bounce.status.problem.isVisible())

@@ -33,6 +33,24 @@ def test_a_full_disk_and_what_nobody_foresaw(
         run_command("vl2", lambda: fail(errno.EIO))
 
 
+def test_no_room_for_a_thread_is_no_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise RuntimeError("can't start new thread")
+
+    assert run_command("vl2", fail) == 1
+    assert capsys.readouterr().err.startswith("vl2: There is not enough memory;")
+
+
+def test_a_sentence_has_an_end(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise MediaError(f"{'x' * 100_000} is bad; choose another.")
+
+    assert run_command("vl2", fail) == 1
+    said = capsys.readouterr().err
+    assert len(said) < 6000
+    assert said.endswith("is bad; choose another.\n")
+
+
 def test_an_interrupt_has_its_own_code(capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt

@@ -4,11 +4,13 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from engines import confine
+from engines import confine, seccomp
+from tests.unprivileged import unprivileged
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="filters of Linux")
@@ -16,10 +18,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="filters of Linu
 TRIES = """
 import ctypes, fcntl, json, mmap, os, socket, subprocess, sys, threading
 from pathlib import Path
-from engines import confine
+from engines import confine, seccomp
 clip, other, written = sys.argv[1:]
 done = [confine.limit_resources(confine.Limits(memory_bytes=1 << 30, cpu_s=60, open_files=16)),
-        confine.filter_system_calls(), confine.read_only([Path(clip), Path(sys.prefix)])]
+        seccomp.filter_system_calls(), confine.read_only([Path(clip), Path(sys.prefix)])]
 def outcome(attempt):
     try:
         attempt()
@@ -111,8 +113,8 @@ def test_confined_process_reads_its_clip_and_nothing_else(
 def test_what_libraries_ask_for_is_let_through() -> None:
     code = """
 import mmap, os, sys, threading
-from engines import confine
-assert confine.filter_system_calls()
+from engines import confine, seccomp
+assert seccomp.filter_system_calls()
 mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 thread = threading.Thread(target=print, args=["alive"])
 thread.start()
@@ -130,7 +132,7 @@ os.abort()
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_filter_jumps_stay_inside_the_program(machine: str) -> None:
-    program = confine.filter_program(machine)
+    program = seccomp.filter_program(machine)
     assert program is not None
     code = [program[at : at + 8] for at in range(0, len(program), 8)]
     for place, instruction in enumerate(code):
@@ -140,5 +142,48 @@ def test_filter_jumps_stay_inside_the_program(machine: str) -> None:
     assert code[-1] == bytes([6, 0, 0, 0, 0, 0, 0xFF, 0x7F])  # return ALLOW
 
 
+BOMB = """
+threading.stack_size(32768)
+ended = threading.Event()
+bounded = confine.limit_threads(confine.Limits(threads=200))
+started = 0
+try:
+    while started < 2000:
+        threading.Thread(target=ended.wait).start()
+        started += 1
+except RuntimeError:
+    pass
+ended.set()
+print(bounded, started)
+"""
+
+
+def test_threads_are_bounded_whatever_little_they_take(tmp_path: Path) -> None:
+    imports = "import resource, threading; from engines import confine"
+    assert unprivileged(imports, BOMB, tmp_path) == "True 200\n"
+
+
+def test_thread_that_is_there_already_is_told() -> None:
+    """It would keep the right to read all files."""
+    code = """
+import threading
+from engines import confine
+ended = threading.Event()
+threading.Thread(target=ended.wait).start()
+print(confine.read_only([]))
+ended.set()
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    assert run.stdout == b"False\n"
+
+
+def test_what_is_missing_is_said_in_words() -> None:
+    whole = confine.Confinement(limits=True, threads=True, system_calls=True, files=True)
+    assert confine.missing(whole) == ()
+    [said] = confine.missing(replace(whole, files=False))
+    assert "read the user's other files" in said
+    assert len(confine.missing(confine.Confinement())) == 4
+
+
 def test_unknown_machine_has_no_filter() -> None:
-    assert confine.filter_program("sparc") is None
+    assert seccomp.filter_program("sparc") is None

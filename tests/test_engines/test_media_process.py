@@ -4,24 +4,30 @@ import io
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import repeat
 from pathlib import Path
 from typing import Any, cast
 
+import av
 import numpy as np
 import pytest
 
-from engines import media, media_child, media_process, wire
-from engines.confine import Limits
+from engines import child_process, media, media_child, media_process, wire
+from engines.config import to_json
+from engines.confine import Confinement, Limits
 from engines.errors import MediaError
 from engines.media import PlayOptions
 from engines.wire import Packet
 from tests.clips import MEDIA, write_clip
 
 CLIP = MEDIA / "testsrc.mp4"
+GREETED = wire.GREETING + wire.to_bytes(to_json(Confinement(True, True, True, True)))
+ROOT = Path(__file__).parents[2]
 PROBED: dict[str, Any] = {
     "kind": "video",
     "path": "clip.mp4",
@@ -116,6 +122,29 @@ def test_file_is_said_to_be_bad_in_the_same_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.confined
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_names_of_files_move_no_cursor_in_any_sentence(tmp_path: Path) -> None:
+    name = "\x1b[2J\x1b]0;owned\x07\u202egpj\n<b>.mp4"
+    odd, folder = tmp_path / name, tmp_path / f"{name}.frames"
+    odd.write_bytes(b"no clip")
+    folder.mkdir()
+    (folder / f"{name}.png").write_bytes((MEDIA / "test.png").read_bytes()[:4000])
+    said = []
+    for path in (odd, folder, tmp_path / f"{name}.missing"):
+        for question in (media.probe, media.read_timeline, media.sound_info, media.clip_hash):
+            try:
+                question(path)
+            except MediaError as error:
+                said.append(str(error))
+    try:
+        list(media.read_frames(folder, [0]))
+    except MediaError as error:
+        said.append(str(error))
+    assert len(said) > 8
+    assert all(sentence.isprintable() for sentence in said)
+
+
+@pytest.mark.confined
 def test_death_of_the_child_is_one_sentence_and_the_next_one_answers() -> None:
     frames = media.read_frames(CLIP, range(100))
     next(frames)
@@ -168,14 +197,149 @@ def test_child_has_no_terminal_to_read_from(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.confined
-def test_busy_child_does_not_outlive_its_parent() -> None:
+def test_busy_child_does_not_outlive_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_process, "_left", False)  # for the tests that follow
     frames = media.read_frames(CLIP, range(100))
     next(frames)
     [child] = media_process._asked
-    media_process._leave()
+    media_process.leave()
     assert child.process.wait(10) == -signal.SIGKILL
     with pytest.raises(MediaError):
         list(frames)
+    with pytest.raises(MediaError, match="is being closed"):
+        media.sound_info(CLIP)
+    assert not media_process._kept
+
+
+@pytest.mark.confined
+def test_thread_that_reads_a_clip_does_not_hold_up_the_programs_end() -> None:
+    """Executors' threads are waited for; a stopped child would be for two minutes."""
+    code = f"""
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from engines import media, media_process
+media.probe(Path({str(CLIP)!r}))
+[child] = media_process._kept
+child.process.send_signal(signal.SIGSTOP)
+reading = ThreadPoolExecutor(1).submit(media.read_timeline, Path({str(CLIP)!r}))
+while not media_process._asked:
+    pass
+media_process.leave()
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the job object does it")
+def test_child_does_not_work_on_for_a_parent_that_was_killed() -> None:
+    child = (
+        "import time; from engines import media_child; media_child._end_with_parent();"
+        " print(flush=True); time.sleep(600)"
+    )
+    parent = f"""
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {child!r}], stdout=subprocess.PIPE)
+child.stdout.readline()
+os.kill(os.getpid(), 9)
+"""
+    # The child has inherited stderr: whoever waits for its end waits for the child's, too.
+    subprocess.run(
+        [sys.executable, "-c", parent], cwd=ROOT, capture_output=True, timeout=300, check=False
+    )
+
+
+@pytest.mark.confined
+@pytest.mark.skipif(sys.platform != "linux", reason="what Linux has")
+def test_child_says_what_it_has_given_up() -> None:
+    held = media_process.confinement()
+    bounded = os.geteuid() != 0  # the superuser may start as many threads as there can be
+    assert held == Confinement(limits=True, threads=bounded, system_calls=True, files=True)
+    assert not media_process._kept
+    assert not media_process._asked
+
+
+@pytest.mark.parametrize("said", [b"{}", b'{"head": {"limits": "yes"}, "arrays": []}', b""])
+def test_greeting_that_is_none_is_the_childs_end(said: bytes) -> None:
+    child = media_process._Child(cast(Any, Pretended(wire.GREETING + said + b"\n")))
+    with pytest.raises(MediaError, match="its decoder ended"):
+        list(media_process._converse(child, CLIP, "probe", {}))
+
+
+def test_child_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, str]] = []
+
+    def popen(*_: Any, env: dict[str, str], **__: Any) -> None:
+        given.append(env)
+        raise OSError("no process")
+
+    monkeypatch.setattr(child_process.subprocess, "Popen", popen)
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    with pytest.raises(MediaError):
+        media_process._start()
+    [environment] = given
+    assert "secret" not in environment.values()
+    assert environment["LC_ALL"] == "C.UTF-8"
+    known = media_process.PASSED | set(media_process.VARIABLES) | {"PYTHONPATH"}
+    assert {name.upper() for name in environment} <= known
+
+
+@pytest.mark.confined
+def test_child_that_told_nonsense_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    media.probe(CLIP)
+    child = only_child().process
+    with monkeypatch.context() as wrong:
+        wrong.setattr(media, "_is_sane", lambda _: False)
+        with pytest.raises(MediaError, match="makes no sense"):
+            media.read_timeline(CLIP)
+    assert child.wait(10) == -signal.SIGKILL
+    assert not media_process._kept
+    with monkeypatch.context() as wrong:
+        wrong.setattr(media, "_is_sane", lambda _: False)
+        with pytest.raises(MediaError, match="makes no sense"):
+            next(media.read_frames(CLIP, [0, 1]))  # in the middle of an answer
+    assert not media_process._kept
+    assert media.read_timeline(CLIP).fps == 25.0
+
+
+@pytest.mark.confined
+def test_children_at_a_time_are_few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(media_process, "MOST_RUNNING", 2)
+    monkeypatch.setattr(media_process, "WAIT_S", 0.1)
+    first, second = (media.read_frames(CLIP, range(100)) for _ in range(2))
+    next(first), next(second)
+    with pytest.raises(MediaError, match="2 clips are being read at the same time"):
+        media.sound_info(CLIP)
+    media_process.warm()
+    assert len(_children_of_this_process()) == 2
+    first.close()
+    assert media.sound_info(CLIP) is not None
+    # One that is only kept makes room.
+    assert media.probe(write_clip(tmp_path / "other.mp4", frames=3)).frame_count == 3
+    assert len(_children_of_this_process()) == 2
+    second.close()
+
+
+@pytest.mark.confined
+def test_who_waits_for_a_child_gets_the_next_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_process, "MOST_RUNNING", 1)
+    frames = media.read_frames(CLIP, range(100))
+    next(frames)
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(media.sound_info, CLIP)
+        frames.close()
+        assert waiting.result(60) is not None
+
+
+@pytest.mark.confined
+def test_reading_given_up_while_the_child_dies_says_nothing() -> None:
+    frames = media.read_frames(CLIP, range(100))
+    next(frames)
+    [child] = media_process._asked
+    child.process.kill()
+    child.process.wait()
+    frames.close()
+    assert not media_process._kept
 
 
 @pytest.mark.confined
@@ -196,8 +360,17 @@ def test_clip_that_needs_too_much_memory_is_refused(
 
     monkeypatch.setattr(media_process, "LIMITS", Limits(memory_bytes=256 << 20))
     Image.new("RGB", (9000, 9000)).save(tmp_path / "large.png")
-    with pytest.raises(MediaError, match="decoding it takes more than"):
+    with pytest.raises(MediaError, match=r"more than the 0\.25 GB of memory that a clip may take"):
         list(media.read_frames(tmp_path / "large.png", [0]))
+    # libav's own complaint is no word about the file.
+    with av.open(tmp_path / "large.avi", "w") as out:
+        stream = out.add_stream("mjpeg", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 9000, 8000, "yuvj444p"
+        out.mux(stream.encode(av.VideoFrame(9000, 8000, "yuvj444p")))
+        out.mux(stream.encode(None))
+    with pytest.raises(MediaError, match="memory that a clip may take") as caught:
+        list(media.read_frames(tmp_path / "large.avi", [0]))
+    assert "harm" not in str(caught.value)
 
 
 @pytest.mark.confined
@@ -251,6 +424,12 @@ def test_answers_of_a_captured_decoder_are_not_believed(
         (media.probe, PROBED | {"duration_s": -1.0}),
         (media.probe, PROBED | {"duration_s": None}),
         (media.probe, PROBED | {"width": None}),
+        (media.probe, PROBED | {"has_video": False}),
+        (media.probe, PROBED | {"has_sound": False}),
+        (media.probe, PROBED | {"fps": -1.0}),
+        (media.probe, {**PROBED, "rotation": 1 << 40}),
+        (media.probe, []),
+        (media.probe, 7),
         (media.probe, PROBED | {"frame_count": 1 << 60}),
         (media.probe, PROBED | {"sample_rate": 0}),
         (media.probe, PROBED | {"fps": float("nan")}),
@@ -262,6 +441,9 @@ def test_answers_of_a_captured_decoder_are_not_believed(
         (media.sound_info, {"info": SOUND | {"start_s": 2.0}}),
         (media.sound_info, {"info": {"start_s": 0}}),
         (media.folder_frames, {"names": ["../../etc/passwd"]}),
+        (media.folder_frames, {"names": [".."]}),
+        (media.probe, PROBED | {"sample_rate": 1 << 30}),
+        (media.sound_info, {"info": SOUND | {"sample_rate": 1 << 30}}),
     ],
 )
 def test_facts_of_a_captured_decoder_are_not_believed(
@@ -276,6 +458,25 @@ def test_facts_that_are_in_order_are_believed(monkeypatch: pytest.MonkeyPatch) -
     for question, head in ((media.probe, PROBED), (media.sound_info, {"info": SOUND})):
         monkeypatch.setattr(media_process, "call", lambda *_, head=head: iter([Packet(head)]))
         assert question(CLIP) is not None
+
+
+@pytest.mark.parametrize("sample", [np.nan, np.inf, -1e30])
+def test_samples_of_a_captured_decoder_are_not_believed(
+    sample: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = np.full(8000, sample, np.float32)
+    packet = Packet({"sample_rate": 8000, "start_s": 0.0, "end_s": 1.0}, (samples,))
+    monkeypatch.setattr(media_process, "call", lambda *_, **__: iter([packet]))
+    with pytest.raises(MediaError, match="makes no sense"):
+        media.read_sound(CLIP, [(0.0, 1.0)], rate=8000)
+
+
+def test_more_frames_than_a_film_has_are_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    packet = Packet({"end_s": 1.0, "fps": None, "notes": []}, (np.zeros(11, np.float64),))
+    monkeypatch.setattr(media, "MOST_FRAMES", 10)
+    monkeypatch.setattr(media_process, "call", lambda *_: iter([packet]))
+    with pytest.raises(MediaError, match="makes no sense"):
+        media.read_timeline(CLIP)
 
 
 @pytest.mark.parametrize("times_s", [[], [np.nan], [1.0, 0.5], [0.0, 2.0], [1e300]])
@@ -330,7 +531,7 @@ def test_film_of_a_captured_decoder_is_not_played(
 
 def test_a_childs_sentence_is_short_and_moves_no_cursor() -> None:
     said = wire.to_bytes({"end": "error", "sentence": "\x1b[2Jno clip\n" + "a" * 10_000})
-    child = media_process._Child(cast(Any, Pretended(wire.GREETING + said)))
+    child = media_process._Child(cast(Any, Pretended(GREETED + said)))
     with pytest.raises(MediaError) as caught:
         list(media_process._converse(child, CLIP, "probe", {}))
     assert str(caught.value).startswith("[2Jno clipaaa")
@@ -340,8 +541,15 @@ def test_a_childs_sentence_is_short_and_moves_no_cursor() -> None:
 class Pretended:
     """A process of which only the pipes are used."""
 
+    returncode = 0
+
     def __init__(self, says: bytes) -> None:
         self.stdin, self.stdout = io.BytesIO(), io.BytesIO(says)
+
+    def kill(self) -> None: ...
+
+    def wait(self, timeout: float = 0.0) -> int:
+        return self.returncode
 
 
 def _children_of_this_process() -> list[int]:

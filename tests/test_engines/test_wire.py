@@ -55,6 +55,7 @@ def test_a_line_is_ascii_whatever_it_holds() -> None:
         b'{"head": {}, "arrays": [["float32", [2]]]}\n1234567',
         b'{"head": {}, "arrays": []}',
         b"[" * 100_000 + b"\n",
+        b'{"head": {}, "arrays": [' + b'["uint8", [0]], ' * 5000 + b'["uint8", [0]]]}\n',
         b'{"head": {}, "arrays": [["uint8", [' + b"9" * 5000 + b"]]]}\n",
     ],
 )
