@@ -8,7 +8,7 @@ venv=$1
 
 packages="libegl1 libgl1 libfontconfig1 libglib2.0-0 libgssapi-krb5-2 libpulse0 libdbus-1-3 libx11-xcb1
  libxrandr2 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-randr0 libxcb-shape0
- libxcb-shm0 libxcb-sync1 libxcb-xfixes0 fonts-dejavu-core xvfb xauth xdotool
+ libxcb-shm0 libxcb-sync1 libxcb-xfixes0 fonts-dejavu-core xvfb xauth xdotool strace
  pulseaudio pulseaudio-utils libasound2-plugins libportaudio2"
 
 # Loads what draws the window, plays clips, and talks to X; prints what is missing, nothing when all is there.
@@ -29,7 +29,7 @@ try:
 except (ImportError, OSError) as error:
     print(error)
 END
-    for program in xvfb-run xauth xdotool pulseaudio pacat; do
+    for program in xvfb-run xauth xdotool strace pulseaudio pacat; do
         command -v $program >/dev/null || echo "there is no $program"
     done
     find /usr/lib* -name libasound_module_pcm_pulse.so 2>/dev/null | grep -q . || echo "ALSA does not know PulseAudio"

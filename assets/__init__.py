@@ -1,4 +1,4 @@
-"""Data that ships with the program: the demo bundle and its clips, texts to calibrate with."""
+"""Data that ships with the program: demo bundle and clips, icon, texts to calibrate with."""
 
 from pathlib import Path
 
@@ -11,6 +11,11 @@ def demo_bundle() -> Path:
 def demo_clips() -> Path:
     """The folder of the bundled clips and their questions.jsonl."""
     return Path(__file__).parent / "clips"
+
+
+def icon_pictures() -> list[Path]:
+    """The program's icon in its sizes (PNG)."""
+    return sorted((Path(__file__).parent / "icon").glob("*.png"))
 
 
 def calibration_texts() -> Path:

@@ -1,5 +1,6 @@
 """A stretch of the recording as a file: mp4 with sound, to be kept, shown and asked about."""
 
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -21,8 +22,14 @@ if TYPE_CHECKING:
 
     from app.capture.recorder import Recorder, Span
 
-# The first one that the installed FFmpeg has.
-PICTURE_CODECS = ("libx264", "libopenh264", "mpeg4")
+# The first one that the installed FFmpeg has, and what it is told.
+PICTURE_CODECS: dict[str, dict[str, str]] = {
+    "libx264": {},
+    "libopenh264": {},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b": "0"},
+}
+# The frozen program comes without it (app/freezing/encoders.py).
+NOT_FROZEN = "libx264"
 TIME_BASE = Fraction(1, 90000)
 SOUND_FRAME = 1024
 
@@ -95,7 +102,9 @@ def _pictures(
         bgr = cv.imdecode(frame.jpeg, cv.IMREAD_COLOR)
         if stream is None:
             height, width = (side // 2 * 2 for side in bgr.shape[:2])
-            stream = cast("VideoStream", out.add_stream(_codec(), rate=30))
+            codec = _codec()
+            options = PICTURE_CODECS[codec]
+            stream = cast("VideoStream", out.add_stream(codec, rate=30, options=options))
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.time_base = stream.codec_context.time_base = TIME_BASE
             yield []
@@ -113,6 +122,8 @@ def _codec() -> str:
     from av.codec import Codec
 
     for name in PICTURE_CODECS:
+        if name == NOT_FROZEN and getattr(sys, "frozen", False):
+            continue
         try:
             Codec(name, "w")
         except ValueError:

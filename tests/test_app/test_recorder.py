@@ -1,3 +1,4 @@
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -109,9 +110,12 @@ def test_a_lost_camera_does_not_hold_the_window_back(
     assert abs(recorder.last(8.0, 8).end_s - 40.0) <= 0.5
 
 
+@pytest.mark.parametrize("frozen", [False, True])
 def test_a_stretch_is_kept_as_a_clip_that_can_be_asked_about(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, frozen: bool
 ) -> None:
+    # The frozen program has another encoder.
+    monkeypatch.setattr(sys, "frozen", frozen, raising=False)
     times = 10 + np.cumsum([0.0, *np.tile([0.03, 0.05], 40)])  # no constant rate
     see(recorder, *times)
     see(recorder, 13.3, size=(60, 90))  # the camera was opened anew with another size
