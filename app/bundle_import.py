@@ -84,7 +84,8 @@ def sweep(folder: Path) -> None:
     for path in [*folder.glob(f"{PART}*"), *folder.glob(f"{GONE}*")]:
         with suppress(OSError):
             last = max(p.lstat().st_mtime for p in (path, *path.rglob("*")))
-            if time.time() - last > ABANDONED_S:
+            # In the future, too: the clock was set back since.
+            if abs(time.time() - last) > ABANDONED_S:
                 shutil.rmtree(path, ignore_errors=True)
 
 

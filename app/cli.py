@@ -7,7 +7,6 @@ sentence on stderr), 2 wrong usage, 130 interrupted.
 import argparse
 import json
 import math
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.background import still_working
 from app.live_options import add_live
+from app.termination import end_now, hear_termination
 from engines import child_process
 from engines.command import DONE, INTERRUPTED, run_command
 from engines.version import VERSION
@@ -38,6 +38,7 @@ examples:
   vl2 chat holiday.mp4
   vl2 live --camera 0
   vl2 doctor
+  vl2 --safe-mode           (the window, when it does not start as it should)
 
 Everything runs on this computer. Without --bundle the bundled demo model answers; it knows only
 its small synthetic world (coloured shapes that move, flash and beep). For real clips, build a
@@ -78,13 +79,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Pillow warns of oddities in a picture that it reads all the same.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     serve_if_child(sys.argv[1:] if arguments is None else list(arguments))
+    if arguments is None:
+        hear_termination()
     parser = build_parser()
     parsed = parser.parse_args(arguments)
     run: Callable[[Arguments], None] = parsed.run
+    if parsed.safe_mode and run is not run_window:
+        parser.error("--safe-mode is for the window alone")
     code = run_command("vl2", partial(run, parsed))
     if code == INTERRUPTED and still_working():
         sys.stderr.flush()
-        os._exit(code)
+        end_now(code)
     return code
 
 
@@ -110,12 +115,23 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"vl2 {VERSION}")
+    parser.add_argument(
+        "--safe-mode",
+        action="store_true",
+        help="open the window with the least that can go wrong: on the CPU, without camera and"
+        " microphone, nothing opened",
+    )
     parser.set_defaults(run=run_window)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     add = partial(commands.add_parser, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     window = add("open", help="open the window, as vl2 alone does; with a clip, if one is named")
     window.add_argument("clip", metavar="CLIP", nargs="?", type=_clip_path, help=_CLIP_HELP)
+    safe_help = "name the clip but open nothing; see vl2 --help"
+    # Not to undo what stands before the command.
+    window.add_argument(
+        "--safe-mode", action="store_true", default=argparse.SUPPRESS, help=safe_help
+    )
     window.set_defaults(run=run_window)
 
     ask = add("ask", help="ask one question about a clip", epilog=_ASK)
@@ -167,7 +183,8 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = add(
         "doctor",
         help="say what this machine has and what will run where",
-        epilog="examples:\n  vl2 doctor\n  vl2 doctor MODEL.vl2 --context 4096",
+        epilog="examples:\n  vl2 doctor\n  vl2 doctor MODEL.vl2 --context 4096\n"
+        "  vl2 doctor --report vl2-report.txt",
     )
     doctor.add_argument(
         "bundle",
@@ -183,6 +200,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto", help=_DEVICE_HELP
     )
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    doctor.add_argument(
+        "--report",
+        metavar="FILE",
+        type=Path,
+        help="write what helps the maintainers to find an error: machine, versions, log; no"
+        " questions, answers or names of files",
+    )
+    doctor.add_argument("--overwrite", action="store_true", help="FILE may be there already")
     doctor.set_defaults(run=run_doctor)
 
     check = add(
@@ -323,7 +348,7 @@ def run_window(parsed: Arguments) -> None:
     """`vl2` alone, and `vl2 open`."""
     from app.window_main import run
 
-    run(getattr(parsed, "clip", None))
+    run(getattr(parsed, "clip", None), parsed.safe_mode)
 
 
 def run_ask(parsed: Arguments) -> None:
@@ -400,8 +425,11 @@ def run_eval(parsed: Arguments) -> None:
 
 def run_doctor(parsed: Arguments) -> None:
     """`vl2 doctor`."""
-    from app.doctor import report
+    from app.doctor import report, write_report
 
+    if parsed.report is not None:
+        write_report(parsed.report, parsed.overwrite)
+        return
     report(parsed.json, parsed.bundle, parsed.context, parsed.device)
 
 

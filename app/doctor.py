@@ -1,21 +1,31 @@
 """`vl2 doctor`: what this machine has, what will run where and why, whether the demo is whole."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from app import report_file
+from app import settings as settings_file
+from app.frozen import pack_note
+from app.kept_files import KeptFiles, kept_files
 from app.memory_need import human_size
 from app.terminal import show
 from assets import demo_bundle
+from engines import log, offline
 from engines.bundle import open_bundle
 from engines.compiled import plan_memory
 from engines.config import PartDevice, to_json
-from engines.devices import Device, machine, resolve
-from engines.errors import BundleError
+from engines.confine import missing
+from engines.devices import Device, Machine, machine, resolve
+from engines.errors import BundleError, MediaError
+from engines.media_process import confinement
 from engines.placement import Placement
-from engines.prepacked import prepacked_store
 from engines.sessions import Sessions
+
+# How a window's last line in the log begins and what it counted.
+_LAST_WINDOW = re.compile(r" window \d+ end .*made=(\d+) refused=(\d+) cameras=(\d+)")
 
 
 def report(
@@ -34,37 +44,111 @@ def report(
         DeviceError: the device cannot be used here.
     """
     found, chosen = machine(), resolve(device)
-    try:
-        bundle = open_bundle(demo_bundle())
-        demo = f"whole ({bundle.config.name}, {bundle.id[:12]})"
-    except BundleError as error:
-        demo = str(error)
+    demo = _demo()
     parts = None if path is None else _of_bundle(path, context, chosen)
-    kept = prepacked_store().usage()
+    kept = kept_files(_settings().prepacked_gb)
     if as_json:
         fields = {**to_json(found), "device": chosen.name, "reason": chosen.reason, "demo": demo}
-        fields["prepacked"] = {**asdict(kept), "folder": str(kept.folder)}
+        fields["kept"] = [asdict(one) | {"path": str(one.path)} for one in kept]
+        fields["connections"] = asdict(offline.connections())
+        fields["clips_confined"] = _confined()
         show(json.dumps(fields | ({} if parts is None else parts[2]), ensure_ascii=False))
         return
+    for name, value in {**_rows(found, chosen), "demo model": demo}.items():
+        show(f"{name:<14}{value}")
+    for one in kept:
+        show(f"{'kept':<14}{_line(one)}")
+    if parts is not None:
+        for line in ("", *table(parts[0], parts[1])):
+            show(line)
+
+
+def write_report(path: Path, overwrite: bool) -> None:
+    """Write the file that a user can attach to a report of an error, and say what is in it.
+
+    Args:
+        path: the file.
+        overwrite: whether one may be there already.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    found, chosen, settings = machine(), resolve("auto"), _settings()
+    demo = "whole" if _demo().startswith("whole") else "damaged"
+    rows = {**_rows(found, chosen), "demo model": demo}
+    kept = kept_files(settings.prepacked_gb)
+    text = report_file.report_text(rows, settings, report_file.installed_here(settings), kept)
+    report_file.write_report(path, text, overwrite)
+    show(
+        f"Written to {path} ({human_size(len(text))}): this computer, versions, settings that"
+        " differ from the default, the form of the models, and the log. Not in it: questions,"
+        " answers, names and places of files. Read it before you send it."
+    )
+
+
+def _rows(found: Machine, chosen: Device) -> dict[str, str]:
+    """What names no place on this computer."""
     memory = "unknown" if found.memory_bytes is None else f"{found.memory_bytes / 2**30:.1f} GiB"
-    rows = {
+    return {
         "system": found.system,
         "Python": found.python,
         "processor": f"{found.cpu}, {found.cores} cores usable",
         "memory": memory,
         "GPU": "; ".join(found.gpus) or "none that nvidia-smi knows of",
+        **({"GPU pack": note} if (note := pack_note()) else {}),
         "ONNX Runtime": f"{found.onnxruntime} ({', '.join(found.providers)})",
         "device": chosen.reason,
-        "demo model": demo,
-        "made ready": f"{human_size(kept.used_bytes)} in {kept.folder}: large graphs as this"
-        f" processor wants them, at most {human_size(kept.limit_bytes)}; may be deleted",
-        "network": "off: telemetry and model hubs are switched off in this process",
+        "network": "off: telemetry and model hubs are switched off, other computers are refused",
+        "connections": _connections(),
+        "clips": _clips(),
     }
-    for name, value in rows.items():
-        show(f"{name:<14}{value}")
-    if parts is not None:
-        for line in ("", *table(parts[0], parts[1])):
-            show(line)
+
+
+def _confined() -> dict[str, bool] | None:
+    """What the process that reads clips gives up here; None where there can be none."""
+    try:
+        return asdict(confinement())
+    except MediaError:
+        return None
+
+
+def _clips() -> str:
+    try:
+        without = missing(confinement())
+    except MediaError as error:
+        return str(error)
+    if not without:
+        return "read by a process that may open nothing but the clip, and no connection"
+    return "read by a process of its own; if a clip took it over, " + ", and ".join(without)
+
+
+def _connections() -> str:
+    now = offline.connections()
+    said = f"Connections made: {now.made} (refused: {now.refused}) by this command"
+    before = _LAST_WINDOW.findall(log.tail(log.FILES * log.FILE_BYTES))
+    if before:
+        made, refused, cameras = before[-1]
+        said += f"; by the window that was closed last: {made} (refused: {refused}"
+        said += f", streams of cameras: {cameras})"
+    return said
+
+
+def _demo() -> str:
+    try:
+        bundle = open_bundle(demo_bundle())
+    except BundleError as error:
+        return str(error)
+    return f"whole ({bundle.config.name}, {bundle.id[:12]})"
+
+
+def _settings() -> settings_file.Settings:
+    return settings_file.load(settings_file.settings_path(), keep_aside=False)[0]
+
+
+def _line(one: KeptFiles) -> str:
+    limit = "" if one.limit_bytes is None else f", at most {human_size(one.limit_bytes)}"
+    may = "; may be deleted at any time" if one.disposable else ""
+    return f"{one.name}: {human_size(one.used_bytes)}{limit}, in {one.path}{may}"
 
 
 def table(placement: Placement, devices: tuple[PartDevice, ...]) -> list[str]:

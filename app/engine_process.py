@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 from app.inference import (
     Ask,
+    Counted,
     EngineSpec,
     Failed,
     Finished,
@@ -39,7 +40,8 @@ from app.inference import (
     pack_reply,
     unpack_job,
 )
-from engines import media_process, wire
+from app.termination import end_now, hear_termination
+from engines import log, media_process, offline, wire
 from engines.child_process import take_pipes
 from engines.command import is_unforeseen, sentence_of
 from engines.config import Mismatch, to_json
@@ -67,9 +69,12 @@ class Outbox:
         self._write(wire.GREETING)
 
     def send(self, reply: Reply) -> None:
-        """Write a reply."""
+        """Write a reply, and before it what was counted meanwhile."""
         head, arrays = pack_reply(reply)
-        self._write(wire.to_bytes(head, arrays))
+        packet = wire.to_bytes(head, arrays)
+        if (told := offline.connections_to_tell()) != offline.Connections():
+            self._write(wire.to_bytes(pack_reply(Counted(**vars(told)))[0]))
+        self._write(packet)
 
     def _write(self, content: bytes) -> None:
         with self._lock:
@@ -77,7 +82,7 @@ class Outbox:
                 self._stream.write(content)
                 self._stream.flush()
             except OSError:
-                os._exit(0)  # The parent is gone, and nobody waits for anything.
+                end_now(0)  # The parent is gone, and nobody waits for anything.
 
 
 class Lane:
@@ -147,6 +152,14 @@ class Lane:
             resting = next(self.spare, None) is None
 
     def _finish(self, number: int, job: Job) -> Reply:
+        started = time.monotonic()
+        last = self._end_of(number, job)
+        seconds = time.monotonic() - started
+        if not isinstance(last, Looked):  # Several a second, for as long as a recording lasts.
+            log.note("job", kind=type(job).__name__, end=type(last).__name__, s=seconds)
+        return last
+
+    def _end_of(self, number: int, job: Job) -> Reply:
         try:
             with closing(self._run(number, job)) as steps:
                 while True:
@@ -163,6 +176,7 @@ class Lane:
         except Exception as error:  # noqa: BLE001 (the edge of the process: a sentence, and it goes on)
             if os.environ.get("VL2_TRACEBACK") and is_unforeseen(error):
                 traceback.print_exc()
+            log.failure("job_failed", error, kind=type(job).__name__)
             return Failed(number, sentence_of(error))
 
 
@@ -185,8 +199,8 @@ class Engine:
         except wire.WireError as error:
             print(f"vl2: The engine process was sent what is no job ({error}).", file=sys.stderr)
             sys.stderr.flush()
-            os._exit(GARBAGE)
-        os._exit(0)
+            end_now(GARBAGE)
+        end_now(0)
 
     def _order(self, packet: wire.Packet) -> None:
         head = packet.head
@@ -236,12 +250,15 @@ class Engine:
             prepacked_gb=spec.prepacked_gb,
             tell=tell,
         )
+        if self._model is not None:
+            self._model.close()
         self._model, self._spec = model, spec
         self.jobs.interrupt = model.stop
         # The model before is let go at once, and this one's graphs are opened while nothing is
         # asked: the first clip need not wait for them.
         self.jobs.spare = _warm_up(model)
         gc.collect()
+        log.note("loaded", **_log_facts(model, spec))
         return Loaded(number, _describe(model, spec))
 
     def _open(self, number: int, job: Open) -> Steps:
@@ -249,6 +266,7 @@ class Engine:
 
         model = self._loaded()
         clip, live = job.clip, job.live
+        log.note("clip", live=live is not None, **log.clip_facts(clip.path))
         encoding = yield from _progress(number, model.begin(clip, live))
         visual, audio = encoding.visual_tokens, encoding.audio_tokens
         return Opened(
@@ -277,6 +295,7 @@ class Engine:
             sha256 = clip_hash(clip.path) if job.live is None else job.live.digest
         answering = model.generate(question.messages, question.options, job.live)
         result = yield from _pieces(number, answering)
+        log.note("answered", **_answer_facts(result))
         receipt = make_receipt(model.bundle, question, sha256, result)
         return Finished(number, {**answer_json(result), "receipt": answer_json(receipt)})
 
@@ -361,6 +380,29 @@ def _describe(model: "VideoLlama2", spec: EngineSpec) -> dict[str, Any]:
     }
 
 
+def _log_facts(model: "VideoLlama2", spec: EngineSpec) -> dict[str, log.Fact]:
+    """Which model, on which device and why, how it is kept; not its name, nor where it lies."""
+    from engines.bench import versions
+
+    return {
+        "bundle": model.bundle.id[:12],
+        "scheme": model.config.quantisation.scheme,
+        "device": model.device.name,
+        "why": model.device.reason,
+        "asked": spec.device,
+        "exact": spec.exact,
+        "threads": spec.threads,
+        "onnxruntime": versions()["onnxruntime"],
+    }
+
+
+def _answer_facts(result: "events.Result") -> dict[str, log.Fact]:
+    """How much went in and came out, and how long it took."""
+    numbers = {**to_json(result.usage), **to_json(result.timing)}
+    facts = {name: value for name, value in numbers.items() if isinstance(value, int | float)}
+    return {"finish": result.finish_reason, **facts}
+
+
 def main() -> NoReturn:
     """Serve the parent until it closes the pipe or dies."""
     source, sink = take_pipes()
@@ -368,6 +410,8 @@ def main() -> NoReturn:
     warnings.filterwarnings(
         "ignore", module=r"PIL\."
     )  # Pillow warns of what it reads all the same.
+    log.begin("engine")
+    hear_termination()
     engine = Engine(Outbox(sink))
     for target in (partial(engine.hear, source), engine.previews.work):
         threading.Thread(target=target, daemon=True).start()

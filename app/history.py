@@ -26,6 +26,7 @@ from app.history_rows import (
     inserted,
     json_text,
     moment,
+    moment_of_use,
     one_line,
     pieces,
     reindex_text,
@@ -134,9 +135,9 @@ class History:
         """Begins a conversation about a clip with a bundle (its id); returns its number."""
         name = None if clip is None else shown_name(clip.path)
         title = one_line(title) or name or "Conversation"
-        now = time.time()
         columns = clip_columns(clip)
         with self._changing() as database:
+            now = moment_of_use(database)
             number = inserted(
                 database.execute(
                     "INSERT INTO conversation (title, bundle, clip_path, clip_sha256, clip_size,"
@@ -247,9 +248,10 @@ class History:
         Raises:
             StoreError: the conversation is not there, or the disk does not take it.
         """
-        question, now = storable(question), time.time()
+        question = storable(question)
         token = None if self._presence is None else self._presence.token
         with self._changing() as database:
+            now = moment_of_use(database)
             touched = database.execute(
                 "UPDATE conversation SET updated = ? WHERE id = ?", (now, conversation_id)
             )

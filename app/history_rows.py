@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from app.search_text import fold
 from engines.config import to_json
 
 MAX_TITLE = 200
+DAY_S = 24 * 3600.0
 YEAR_9999 = 253_370_764_800.0
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -61,6 +63,18 @@ def reindex_text(database: sqlite3.Connection, conversation: int, field: str, te
     )
     if removed.rowcount:
         index_text(database, conversation, field, text)
+
+
+def moment_of_use(database: sqlite3.Connection) -> float:
+    """Seconds since 1970, after every use so far: a clock that was set back changes no order.
+
+    Unless it was set back by more than a day: then what came before was the mistake.
+    """
+    now = time.time()
+    (newest,) = database.execute("SELECT MAX(updated) FROM conversation").fetchone()
+    if isinstance(newest, float) and now <= newest < now + DAY_S:
+        return newest + 0.001
+    return now
 
 
 def conversation_row(row: Sequence[Any], found: tuple[SnippetRun, ...]) -> ConversationRow:

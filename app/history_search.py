@@ -66,6 +66,8 @@ def _snippet(
     if found is None:  # Another program has removed it since it was found.
         return ()
     field, title, question, answer, path = found
-    texts = {"title": title, "question": question, "answer": answer}
-    text = shown_name(Path(os.fsdecode(path))) if field == "clip" else texts[field]
+    name = shown_name(Path(os.fsdecode(path))) if path is not None else ""
+    texts = {"title": title, "question": question, "answer": answer, "clip": name}
+    # A damaged letter may have made another word of the field's name.
+    text = texts.get(field) or ""
     return snippet(text, wanted)

@@ -19,8 +19,9 @@ from typing import Any, BinaryIO, Literal
 from numpy.typing import NDArray
 
 from app.live_wire import pack_live, unpack_live
-from engines import child_process, wire
+from engines import child_process, log, offline, wire
 from engines.config import ClipOptions, Coverage, Mismatch, from_json, to_json
+from engines.engine_trust import told_to_end
 from engines.events import Stage
 from engines.live_clip import LiveClip
 from engines.messages import Message, Modal
@@ -201,6 +202,15 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Counted:
+    """Connections since the last one, see `engines.offline`; `EngineProcess` keeps it to itself."""
+
+    made: int
+    refused: int
+    cameras: int
+
+
+@dataclass(frozen=True)
 class Died:
     """The process is gone and its jobs with it; the last reply of an `EngineProcess`."""
 
@@ -208,14 +218,16 @@ class Died:
 
 
 Reply = Loaded | Progress | Opened | Previewed | Piece | Finished | Looked | Stopped | Failed | Died
+# What crosses the pipe: Died is told of a process that says nothing any more.
+Said = Reply | Counted
 
 # How long a process that says no more may take to end by itself.
 LAST_BREATH_S = 1.0
 _FREE_MEMORY = "close other programs or use a smaller bundle if it happens again"
 _PREVIEW_ARRAYS = ("thumbnails", "peaks")
-_REPLIES: Mapping[str, type[Reply]] = {
+_REPLIES: Mapping[str, type[Said]] = {
     kind.__name__: kind
-    for kind in (Loaded, Progress, Opened, Piece, Finished, Looked, Stopped, Failed)
+    for kind in (Loaded, Progress, Opened, Piece, Finished, Looked, Stopped, Failed, Counted)
 }
 
 
@@ -270,7 +282,7 @@ def _unpack_plain_job(kind: object, fields: dict[str, Any]) -> Job:
     raise Mismatch(f"there is no job {kind!r} like this")
 
 
-def pack_reply(reply: Reply) -> tuple[dict[str, Any], tuple[NDArray[Any], ...]]:
+def pack_reply(reply: Said) -> tuple[dict[str, Any], tuple[NDArray[Any], ...]]:
     """A reply as the head and the arrays of a packet."""
     if not isinstance(reply, Previewed):
         return {"kind": type(reply).__name__, "fields": to_json(reply)}, ()
@@ -280,7 +292,7 @@ def pack_reply(reply: Reply) -> tuple[dict[str, Any], tuple[NDArray[Any], ...]]:
     return {"kind": "Previewed", "job": reply.job, "fields": facts}, arrays
 
 
-def unpack_reply(packet: wire.Packet) -> Reply:
+def unpack_reply(packet: wire.Packet) -> Said:
     """The reply in a packet that `pack_reply` made; Mismatch for any other."""
     kind, fields = packet.head.get("kind"), packet.head.get("fields")
     if isinstance(kind, str) and kind in _REPLIES:
@@ -352,6 +364,8 @@ class EngineProcess:
             return
         self._reader.join(timeout_s)
         if self._reader.is_alive():
+            if self.pid is not None:
+                told_to_end(self.pid)
             self.kill()
             self._reader.join()
 
@@ -387,7 +401,11 @@ class EngineProcess:
     def _receive(self, stream: BinaryIO) -> None:
         wire.skip_noise(stream)
         while (packet := wire.read(stream)) is not None:
-            self._tell(unpack_reply(packet))
+            reply = unpack_reply(packet)
+            if isinstance(reply, Counted):
+                offline.count_child(reply.made, reply.refused, reply.cameras)
+            else:
+                self._tell(reply)
 
     def _send(self, process: subprocess.Popen[bytes]) -> None:
         """Carries jobs into the pipe: whoever submits them never waits for the child."""
@@ -412,6 +430,8 @@ class EngineProcess:
             if self._over:
                 return
             self._over = isinstance(reply, Died)
+            if self._over:
+                log.note("engine_died", code=getattr(self._process, "returncode", None))
             self._on_message(reply)
 
 

@@ -39,12 +39,15 @@ def is_gone(history: Path, token: str) -> bool:
     return not sign.exists() or _is_free(sign)
 
 
-def tidy(history: Path) -> None:
-    """Removes the signs of programs that were killed."""
+def tidy(history: Path) -> int:
+    """Removes the signs of programs that were killed; returns how many there were."""
+    found = 0
     for sign in history.parent.glob(f"{history.stem}-open-*.lock"):
         if _is_free(sign):
+            found += 1
             with suppress(OSError):
                 sign.unlink(missing_ok=True)
+    return found
 
 
 def _is_free(sign: Path) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.inference import EngineSpec
+from app.new_file import write_file
 from engines.bench import versions
 from engines.bundle import MANIFEST, Bundle
 from engines.config import MAX_MANIFEST_BYTES, ClipOptions, Coverage, Mismatch, from_json, to_json
@@ -150,7 +151,7 @@ def write_receipt(path: Path, receipt: dict[str, Any]) -> None:
     text = json.dumps(receipt, indent=1) + "\n"
     try:
         _refuse_clip(path, receipt.get("clip"))
-        path.write_text(text, encoding="ascii")
+        write_file(path, text)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ReceiptError(

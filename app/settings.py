@@ -76,8 +76,12 @@ def settings_path() -> Path:
     return user_config_path("vl2-desktop", appauthor=False) / "settings.json"
 
 
-def load(path: Path) -> tuple[Settings, str | None]:
+def load(path: Path, *, keep_aside: bool = True) -> tuple[Settings, str | None]:
     """Reads the settings; never fails.
+
+    Args:
+        path: the file.
+        keep_aside: whether a file that cannot be read is renamed; False changes nothing on disk.
 
     Returns:
         The settings, and a sentence where something had to be put right (else None).
@@ -87,7 +91,7 @@ def load(path: Path) -> tuple[Settings, str | None]:
     except FileNotFoundError:
         return Settings(), None
     except (OSError, ValueError, RecursionError):
-        return Settings(), _keep_aside(path)
+        return Settings(), _keep_aside(path) if keep_aside else f"{path} cannot be read."
     known = {name: value for name, value in stored.items() if name in _NAMES}
     wrong = sorted(name for name, value in known.items() if problem(name, value) is not None)
     values = {name: _typed(name, value) for name, value in known.items() if name not in wrong}
@@ -111,7 +115,7 @@ def save(settings: Settings, path: Path) -> None:
     text = json.dumps({**settings.unknown, **known}, indent=1, sort_keys=True)
     try:
         # A link, as those have who keep their settings elsewhere, stays one.
-        write_whole(path.resolve(), text.encode() + b"\n")
+        write_whole(path.resolve(), text.encode() + b"\n", durable=True)
     except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise StoreError(

@@ -125,8 +125,9 @@ FIELDS: tuple[Field, ...] = (
         QT_TRANSLATE_NOOP("Settings", "Compute on"),
         QT_TRANSLATE_NOOP(
             "Settings",
-            "Automatic is the CPU, which every model can run on. A GPU needs a matching ONNX"
-            " Runtime; if it is not there, the program says so and does not change in silence.",
+            "Automatic takes a GPU where what it needs is there: TensorRT engines or a matching ONNX"
+            " Runtime; else the CPU, which every model can run on. What was asked for and is not"
+            " there is told, never changed in silence.",
         ),
         choices=(
             ("auto", QT_TRANSLATE_NOOP("Settings", "Automatic")),

@@ -6,11 +6,12 @@ import os
 import signal
 import socket
 import sys
-import traceback
+import threading
+import time
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
+from engines import log, media_process, offline
 from engines.errors import WindowError
 
 if TYPE_CHECKING:
@@ -23,14 +24,16 @@ INSTALL = "install it with: pip install 'vl2[desktop]'"
 LIBRARIES = "on Debian or Ubuntu: apt-get install libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0"
 
 
-def run(clip: Path | None = None) -> None:
+def run(clip: Path | None = None, safe_mode: bool = False) -> None:
     """Open the window, or ask the one that is open already; returns when it is closed.
 
     Args:
         clip: opened at once; a bad one is told in the window.
+        safe_mode: begin with the least that can go wrong; it is offered anyway after a bad end.
 
     Raises:
-        WindowError: PySide6, a library that it needs, or a screen is not there.
+        WindowError: PySide6, a library that it needs, or a screen is not there; or the window is
+            open already and safe mode was wanted.
     """
     check_screen()
     try:
@@ -42,23 +45,55 @@ def run(clip: Path | None = None) -> None:
             f"The window cannot be opened, a library is missing ({error}); {LIBRARIES}."
         ) from error
     from app.history import history_path
+    from app.sentinel import Sentinel
 
     app = QApplication([sys.argv[0]])
     folder = history_path().parent
     one = OneWindow(folder)
     clip = None if clip is None else clip.absolute()
-    if one.hand_over(clip):
+    if one.hand_over(None if safe_mode else clip):
+        if safe_mode:
+            raise WindowError("The window is open already; close it, then start safe mode again.")
         return
     one.listen()
+    log.begin("window")
+    sentinel = Sentinel(folder)
+    _note_start(sentinel.ended_badly, safe_mode)
+    started = time.monotonic()
     window = make_window(app)
     one.asked.connect(window.come_forward)
     _hear_interrupts(app, window)
-    sys.excepthook = _Excepthook(window)
+    _catch_what_nobody_does(window)
     window.show()
-    window.start(clip)
+    if safe_mode:
+        window.start_safely(clip)
+    elif sentinel.ended_badly:
+        window.ask_how_to_start(clip)
+    else:
+        window.start(clip)
+    log.note("shown", s=time.monotonic() - started)
     app.exec()
+    media_process.leave()  # threads that still wait for one would be waited for
     one.close()
-    sys.excepthook = sys.__excepthook__
+    sys.excepthook, threading.excepthook = sys.__excepthook__, threading.__excepthook__
+    sentinel.end()
+    log.note("end", s=time.monotonic() - started, **vars(offline.connections()))
+    log.end()
+
+
+def _note_start(ended_badly: bool, safe_mode: bool) -> None:
+    from PySide6.QtCore import qVersion
+    from PySide6.QtGui import QGuiApplication
+
+    log.note(
+        "window",
+        qt=qVersion(),
+        platform=QGuiApplication.platformName(),
+        screens=len(QGuiApplication.screens()),
+        ended_badly_before=ended_badly,
+        safe_mode=safe_mode,
+        cores=os.cpu_count(),
+    )
 
 
 def make_window(app: "QApplication") -> "MainWindow":
@@ -75,7 +110,7 @@ def make_window(app: "QApplication") -> "MainWindow":
     settings, notice = settings_file.load(settings_file.settings_path())
     language.install(app, settings.language)
     theme.apply(app, settings.theme)
-    app.setWindowIcon(theme.icon("film", "accent"))
+    app.setWindowIcon(theme.program_icon())
     history = History.open(history_path())
     window = MainWindow(EngineLink(), history, settings, settings_file.settings_path())
     if notice is not None:
@@ -106,22 +141,13 @@ def check_screen() -> None:
             ) from error
 
 
-class _Excepthook:
-    """What nobody caught is printed, and said in the window, which goes on."""
+def _catch_what_nobody_does(window: "MainWindow") -> None:
+    """What nobody caught goes into the log and is said in the window, which goes on."""
+    from app.widgets.stray_errors import StrayErrors
 
-    def __init__(self, window: "MainWindow") -> None:
-        self._window = window
-
-    def __call__(
-        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
-        traceback.print_exception(kind, error, trace)
-        what = f"{kind.__name__}: {error}".splitlines()[0]
-        self._window.say(
-            f"Something unforeseen happened ({what}); if it happens again, report what the"
-            " terminal shows.",
-            "error",
-        )
+    stray = StrayErrors(window.say, window)
+    sys.excepthook = stray.caught
+    threading.excepthook = stray.caught_in_thread
 
 
 def _hear_interrupts(app: "QApplication", window: "MainWindow") -> None:

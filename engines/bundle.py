@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from engines.config import BundleConfig, parse_manifest
+from engines.config import MAX_MANIFEST_BYTES, BundleConfig, parse_manifest
 from engines.errors import BundleError
 
 Tell = Callable[[int, int], None]
@@ -32,6 +32,8 @@ ENGINES = "engines"
 EMBEDDINGS, EMBEDDING_SCALES = "embed_tokens.npy", "embed_scales.npy"
 # Files up to this size are hashed at every opening; larger ones once per (path, size, time).
 ALWAYS_HASHED_BYTES = 64 << 20
+# Some ten thousand large files; more is no list of ours.
+MAX_HASHES_BYTES = 4 << 20
 # Between what a number of the manifest can sensibly lie: these, any other from 1 to LARGEST_VALUE.
 LARGEST_VALUE = 1 << 24
 LIMITS = {
@@ -156,7 +158,8 @@ def _open_array(path: Path, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> 
 
 def _read_manifest(path: Path) -> bytes:
     try:
-        return (path / MANIFEST).read_bytes()
+        with (path / MANIFEST).open("rb") as file:
+            return file.read(MAX_MANIFEST_BYTES + 1)
     except FileNotFoundError as error:
         raise BundleError(
             f"{path} is not a bundle (it holds no {MANIFEST}); give a folder written by vl2-export."
@@ -291,8 +294,9 @@ def _hashes_path() -> Path:
 
 def _load_hashes() -> dict[str, list[Any]]:
     try:
-        data = json.loads(_hashes_path().read_bytes())
-    except (OSError, ValueError):
+        with _hashes_path().open("rb") as file:
+            data = json.loads(file.read(MAX_HASHES_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(data, dict):
         return {}
@@ -301,21 +305,37 @@ def _load_hashes() -> dict[str, list[Any]]:
 
 def _store_hashes(known: dict[str, list[Any]]) -> None:
     # Bundles that are gone, and exports that were renamed when finished, are forgotten.
-    kept = {path: entry for path, entry in known.items() if Path(path).exists()}
+    kept = {path: entry for path, entry in known.items() if _is_there(path)}
     # Only a convenience: without it a large file is hashed again next time.
     with suppress(OSError):
         write_whole(_hashes_path(), json.dumps(kept).encode())
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file of the cache folder whole or not at all; raises OSError.
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # A damaged list may name what is no path.
+        return False
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Writes a file of the user's whole or not at all; raises OSError.
 
     Its folder is made private: what stands there says something about the user's clips.
+
+    Args:
+        path: the file; one that is there is replaced.
+        content: all of it.
+        durable: wait for the disk: for what cannot be made again.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from engines.errors import Vl2Error
+from engines.errors import Vl2Error, one_line
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 # Text from a model, a bundle or a file's name is not to move a terminal's cursor.
@@ -22,7 +22,7 @@ def sentence_of(error: Exception) -> str:
     """What a user is told of an exception: one line, what happened and what to do next."""
     if isinstance(error, Vl2Error):
         sentence = str(error)
-    elif isinstance(error, MemoryError):
+    elif _is_memory(error):
         sentence = "There is not enough memory; use fewer frames or a smaller bundle."
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
         sentence = "The disk is full; free some space and run it again."
@@ -32,13 +32,19 @@ def sentence_of(error: Exception) -> str:
             f"Something unforeseen happened ({what}); run it again with VL2_TRACEBACK=1 and report"
             " what it prints."
         )
-    return " ".join(sentence.splitlines())
+    return one_line(sentence)
 
 
 def is_unforeseen(error: Exception) -> bool:
     """True for what no one raised on purpose: a mistake in the program."""
     full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-    return not (isinstance(error, Vl2Error | MemoryError) or full)
+    return not (isinstance(error, Vl2Error) or _is_memory(error) or full)
+
+
+def _is_memory(error: Exception) -> bool:
+    """Also a thread that does not start: what it lacks is memory for its stack."""
+    no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    return isinstance(error, MemoryError) or no_thread
 
 
 def run_command(program: str, command: Callable[[], None]) -> int:

@@ -18,6 +18,7 @@ from engines.errors import BundleError
 
 FORMAT_VERSION = 1
 MAX_MANIFEST_BYTES = 8 << 20
+MAX_SAID = 300
 
 SoundMode = Literal["on", "off", "only"]
 AudioWindow = Literal["cover", "reference"]
@@ -286,7 +287,12 @@ T = TypeVar("T")
 
 
 class Mismatch(ValueError):
-    """A value that is not of the annotated type; the message says where and what."""
+    """A value that is not of the annotated type; the message says where and what, in short."""
+
+    def __init__(self, message: str) -> None:
+        """What a file holds is quoted in it: no control characters, and not a megabyte of it."""
+        plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
+        super().__init__(plain if len(plain) <= MAX_SAID else f"{plain[:MAX_SAID]} …")
 
 
 def parse_manifest(text: bytes, path: Path) -> BundleConfig:
@@ -310,7 +316,7 @@ def parse_manifest(text: bytes, path: Path) -> BundleConfig:
     version = data.get("format_version") if isinstance(data, dict) else None
     if version != FORMAT_VERSION:
         raise BundleError(
-            f"The bundle {path.parent} has format version {version!r}, but this program reads "
+            f"The bundle {path.parent} has format version {version!r:.20}, but this program reads "
             f"version {FORMAT_VERSION}; export it again with this version of vl2-export."
         )
     try:

@@ -24,6 +24,8 @@ from engines.bundle import Bundle, write_whole
 from engines.config import ClipOptions, Coverage, to_json
 from engines.messages import Modal
 
+# Of the user's cache folder.
+FOLDER = "encodings"
 MEMORY_ENTRIES = 4
 DISK_BYTES = 1 << 30
 # Raise it when the same clip and options would give other numbers than before.
@@ -174,7 +176,8 @@ def _evict(folder: Path, limit: int) -> None:
         path.unlink(missing_ok=True)
         total -= status.st_size
     for path, status in _entries(folder, ".tmp"):
-        if time.time() - status.st_mtime > _ABANDONED_S:  # Left by a program that was killed.
+        # Left by a program that was killed; also if the clock was set back since.
+        if abs(time.time() - status.st_mtime) > _ABANDONED_S:
             path.unlink(missing_ok=True)
 
 

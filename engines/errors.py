@@ -19,9 +19,29 @@
 Every message is one sentence for a user: what happened, to which file, what to do next.
 """
 
+import re
+
+# Longer than any sentence about a file whose name is as long as a system allows.
+MAX_SENTENCE = 5000
+# What moves a terminal's cursor or turns the direction of writing; and halves of characters.
+_MOVING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_HALVES = re.compile(r"[\ud800-\udfff]")
+
 
 class Vl2Error(Exception):
     """Base of everything this program raises on purpose."""
+
+    def __init__(self, sentence: str = "") -> None:
+        """What a file holds may be quoted in the sentence: it becomes one line that has an end."""
+        super().__init__(one_line(sentence))
+
+
+def one_line(sentence: str) -> str:
+    """A sentence as it can be shown anywhere; of a long one the beginning and the end."""
+    text = _MOVING.sub("", " ".join(sentence.splitlines()))
+    text = _HALVES.sub("\N{REPLACEMENT CHARACTER}", text)
+    half = MAX_SENTENCE // 2
+    return text if len(text) <= MAX_SENTENCE else f"{text[:half]} … {text[-half:]}"
 
 
 class MediaError(Vl2Error):

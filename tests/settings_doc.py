@@ -22,6 +22,10 @@ Conversations are in `history.sqlite` in the user's data folder (Linux:
 it. A damaged history is kept aside likewise. Where the folder cannot be written to, conversations
 last until the program ends, and the window says so. What is deleted is overwritten when the program
 ends.
+
+What is kept to be quicker, and the log, may be deleted at any time; `vl2 doctor` says where it is
+and how large. In safe mode (`vl2 --safe-mode`) the settings stay as they are, but the model runs on
+the CPU and without such copies, and camera and microphone stay off.
 """
 
 

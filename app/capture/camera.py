@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from app.capture.cameras import CameraSource, why_not
 from app.capture.device_thread import DeviceState, DeviceThread
 from app.capture.rings import PictureRing
+from engines import offline
 from engines.errors import CaptureError
 
 # The longer side of a kept frame is no more than this: about what the largest model's square (384)
@@ -194,6 +196,7 @@ def _open(cv: ModuleType, source: CameraSource, wish: CameraWish) -> Any:
     if isinstance(source.target, str):
         waits = (cv.CAP_PROP_OPEN_TIMEOUT_MSEC, cv.CAP_PROP_READ_TIMEOUT_MSEC)
         limits = [value for wait in waits for value in (wait, SILENCE_MS)]
+        offline.count_camera(urlsplit(source.target).hostname or "")
         capture = cv.VideoCapture(source.target, cv.CAP_FFMPEG, limits)
     else:
         capture = cv.VideoCapture(source.target, _backend(cv))

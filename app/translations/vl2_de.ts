@@ -245,10 +245,6 @@
         <translation>so viele wie möglich</translation>
     </message>
     <message>
-        <source>Also write the decoder for TensorRT</source>
-        <translation>Decoder auch für TensorRT schreiben</translation>
-    </message>
-    <message>
         <source>Replace a bundle of this name</source>
         <translation>Bundle dieses Namens ersetzen</translation>
     </message>
@@ -1648,6 +1644,45 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
     </message>
 </context>
 <context>
+    <name>SafeMode</name>
+    <message>
+        <source>Safe mode: the model runs on the CPU and uses no copies kept to be quicker, camera and microphone stay off, and no clip or conversation was opened.</source>
+        <translation>Abgesicherter Modus: Das Modell rechnet auf der CPU und benutzt keine Kopien, die nur der Schnelligkeit dienen, Kamera und Mikrofon bleiben aus, und es wurde weder ein Clip noch eine Unterhaltung geöffnet.</translation>
+    </message>
+    <message>
+        <source>If {name} is not to blame, open it yourself.</source>
+        <translation>Wenn {name} nicht schuld ist, öffnen Sie die Datei selbst.</translation>
+    </message>
+    <message>
+        <source>Leave safe mode</source>
+        <translation>Abgesicherten Modus verlassen</translation>
+    </message>
+    <message>
+        <source>Start in safe mode?</source>
+        <translation>Im abgesicherten Modus starten?</translation>
+    </message>
+    <message>
+        <source>VL2 Desktop did not end as it should the last time.</source>
+        <translation>VL2 Desktop wurde das letzte Mal nicht ordentlich beendet.</translation>
+    </message>
+    <message>
+        <source>If it crashed, start it in safe mode: on the CPU, without camera and microphone, and with no clip or conversation opened. Your settings and your history stay as they are.</source>
+        <translation>Wenn es abgestürzt ist, starten Sie es im abgesicherten Modus: auf der CPU, ohne Kamera und Mikrofon und ohne dass ein Clip oder eine Unterhaltung geöffnet wird. Ihre Einstellungen und Ihr Verlauf bleiben, wie sie sind.</translation>
+    </message>
+    <message>
+        <source>&amp;Safe mode</source>
+        <translation>&amp;Abgesicherter Modus</translation>
+    </message>
+    <message>
+        <source>Start as &amp;usual</source>
+        <translation>Wie &amp;üblich starten</translation>
+    </message>
+    <message>
+        <source>Not in safe mode</source>
+        <translation>Nicht im abgesicherten Modus</translation>
+    </message>
+</context>
+<context>
     <name>SamplingPopover</name>
     <message>
         <source>How words are chosen</source>
@@ -1800,8 +1835,8 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
         <translation>Rechnen auf</translation>
     </message>
     <message>
-        <source>Automatic is the CPU, which every model can run on. A GPU needs a matching ONNX Runtime; if it is not there, the program says so and does not change in silence.</source>
-        <translation>Automatisch ist die CPU, auf der jedes Modell läuft. Eine GPU braucht eine passende ONNX Runtime; fehlt sie, sagt das Programm es und wechselt nicht stillschweigend.</translation>
+        <source>Automatic takes a GPU where what it needs is there: TensorRT engines or a matching ONNX Runtime; else the CPU, which every model can run on. What was asked for and is not there is told, never changed in silence.</source>
+        <translation>„Automatisch“ nimmt eine GPU, wo alles Nötige da ist: TensorRT-Engines oder eine passende ONNX Runtime; sonst die CPU, auf der jedes Modell läuft. Was verlangt wurde und nicht da ist, wird gesagt und nie stillschweigend ersetzt.</translation>
     </message>
     <message>
         <source>Automatic</source>
@@ -2063,16 +2098,43 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
         <translation>Kamera und Mikrofon</translation>
     </message>
     <message>
+        <source>Safe mode</source>
+        <translation>Abgesicherter Modus</translation>
+    </message>
+    <message>
         <source>Network</source>
         <translation>Netz</translation>
+    </message>
+    <message>
+        <source>safe mode</source>
+        <translation>abgesichert</translation>
+    </message>
+    <message>
+        <source>Connections made: {made} (refused: {refused})</source>
+        <translation>Verbindungen: {made} (abgelehnt: {refused})</translation>
     </message>
     <message>
         <source>offline</source>
         <translation>offline</translation>
     </message>
     <message>
-        <source>Nothing leaves this computer: the program has no network code of its own, and the libraries&apos; telemetry and downloads are switched off.</source>
-        <translation>Nichts verlässt diesen Computer: Das Programm enthält selbst keinen Netzcode, und Telemetrie und Herunterladen der Bibliotheken sind abgeschaltet.</translation>
+        <source>online: {made}</source>
+        <translation>online: {made}</translation>
+    </message>
+    <message>
+        <source>, cameras: {cameras}</source>
+        <translation>, Kameras: {cameras}</translation>
+    </message>
+    <message>
+        <source>Nothing leaves this computer. Connections to other computers, and questions for their names, are counted in the window, in the model&apos;s process and in those that read clips. Made: {made}. Tried by a library and refused: {refused}. Streams of cameras whose address you gave: {cameras}.</source>
+        <translation>Nichts verlässt diesen Computer. Verbindungen zu anderen Computern und Fragen nach deren Namen werden im Fenster, im Prozess des Modells und in denen, die Clips lesen, gezählt. Hergestellt: {made}. Von einer Bibliothek versucht und abgelehnt: {refused}. Bildströme von Kameras, deren Adresse Sie angegeben haben: {cameras}.</translation>
+    </message>
+</context>
+<context>
+    <name>StrayErrors</name>
+    <message>
+        <source>Something unforeseen happened ({kind}); if it happens again, write a report with vl2 doctor --report FILE and send it to the maintainers.</source>
+        <translation>Etwas Unvorhergesehenes ist passiert ({kind}); wenn es wieder passiert, schreiben Sie mit vl2 doctor --report DATEI einen Bericht und schicken Sie ihn den Entwicklern.</translation>
     </message>
 </context>
 <context>
@@ -2427,6 +2489,10 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
     <message>
         <source>&amp;Keyboard shortcuts</source>
         <translation>&amp;Tastenkürzel</translation>
+    </message>
+    <message>
+        <source>&amp;Leave safe mode</source>
+        <translation>A&amp;bgesicherten Modus verlassen</translation>
     </message>
     <message>
         <source>&amp;About VL2 Desktop</source>

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.widgets import theme
+from app.widgets.plain_tip import plain_tip
 
 _STEPS = 1000
 
@@ -58,7 +59,7 @@ class ClipStatus(QWidget):
     def set_summary(self, text: str) -> None:
         """Say how much the model got."""
         self.summary.setText(text)
-        self.summary.setToolTip(text)
+        self.summary.setToolTip(plain_tip(text))
 
     def set_busy(self, text: str | None, fraction: float | None = None) -> None:
         """Say what is being done; None ends it, a fraction of None is not known."""
@@ -67,7 +68,7 @@ class ClipStatus(QWidget):
             widget.setVisible(on)
         self.summary.setVisible(not on)
         self.busy.setText(text or "")
-        self.busy.setToolTip(text or "")
+        self.busy.setToolTip(plain_tip(text or ""))
         if on:
             self.progress.setRange(0, 0 if fraction is None else _STEPS)
             self.progress.setValue(round(min(max(fraction or 0.0, 0.0), 1.0) * _STEPS))

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
 
 from app.settings_table import Field
 from app.widgets import theme
+from app.widgets.plain_tip import plain_tip
 from app.widgets.setting_controls import (
     ChoiceControl,
     Control,
@@ -119,7 +120,7 @@ class ListControl(Control):
         self.list.clear()
         for folder in value:
             self.list.addItem(str(folder))
-            self.list.item(self.list.count() - 1).setToolTip(str(folder))
+            self.list.item(self.list.count() - 1).setToolTip(plain_tip(str(folder)))
         lines = min(4, max(1, len(value)))
         self.list.setFixedHeight(lines * (self.fontMetrics().height() + 6) + 8)
 

@@ -70,7 +70,7 @@ class HistoryWork(QObject):
 
         def write() -> Path:
             make = self._history.export_json if form == "json" else self._history.export_markdown
-            write_whole(path, make(number).encode())
+            write_whole(path, make(number).encode(), durable=True)
             return path
 
         self._tasks.run(write, self.exported.emit, self.failed.emit)

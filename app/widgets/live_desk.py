@@ -185,6 +185,8 @@ class LiveDesk(QObject):
     # The recording.
 
     def _start(self) -> None:
+        if not self._commands.live_page.isEnabled():
+            return
         if not self._commands.live_page.isChecked():
             self._commands.live_page.trigger()
         devices = self.page.devices

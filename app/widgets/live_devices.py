@@ -19,6 +19,7 @@ from app.capture.cameras import CameraInfo, list_cameras
 from app.capture.microphones import DEFAULT, MicrophoneInfo, list_microphones
 from app.widgets import theme
 from app.widgets.labels import picture
+from app.widgets.plain_tip import plain_tip
 from engines.errors import CaptureError
 
 SIZES = ((640, 360), (640, 480), (1280, 720), (1920, 1080))
@@ -104,7 +105,7 @@ class LiveDevices(QWidget):
         for heard in devices.microphones:
             self.microphone.addItem(heard.name, heard.name)
         self.microphone.addItem(self.tr("No microphone"), "")
-        self.microphone.setToolTip(devices.problem)
+        self.microphone.setToolTip(plain_tip(devices.problem))
         if typed and camera:
             self.camera.setEditText(camera)
         else:

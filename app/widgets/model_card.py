@@ -20,6 +20,7 @@ from app.widgets import theme
 from app.widgets.labels import note_row, path_line, picture, text_label
 from app.widgets.memory_bar import MemoryBar
 from app.widgets.model_facts import BundleFacts
+from app.widgets.plain_tip import plain_tip
 from app.widgets.wording import demo_text, device_text, engine_text, part_text, size_text
 from engines.config import BundleConfig
 
@@ -186,7 +187,7 @@ class ModelCard(QFrame):
                 grid.addWidget(cell, row, column, Qt.AlignmentFlag.AlignTop)
             if part in needs:
                 label = text_label(self._size_words(needs[part]), None)
-                label.setToolTip(engine_text(needs[part].note))
+                label.setToolTip(plain_tip(engine_text(needs[part].note)))
                 grid.addWidget(label, row, 2)
         return grid
 

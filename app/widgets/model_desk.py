@@ -47,6 +47,7 @@ class ModelDesk(QObject):
         """
         super().__init__(link)
         self.info: Mapping[str, Any] = {}
+        self.safe = False  # on the CPU, without what was kept to be quicker
         self._link, self._store, self._work = link, store, work
         self._talk, self._clip_work, self._views = talk, clip_work, views
         self._world = ""  # what was said of the model's limits
@@ -75,7 +76,14 @@ class ModelDesk(QObject):
         bundle = Path(settings.bundle) if settings.bundle else None
         self._views.status.set_model(self.tr("opening the model …"))
         spec = EngineSpec(bundle, settings.device, settings.exact, settings.threads)
-        self._link.load(replace(spec, prepacked_gb=settings.prepacked_gb))
+        spec = replace(spec, prepacked_gb=settings.prepacked_gb)
+        if self.safe:
+            spec = replace(spec, device="cpu", keep_encodings=False, prepacked_gb=0)
+        self._link.load(spec)
+
+    def reload(self) -> None:
+        """Load it again, because something else than the settings has changed."""
+        self._change()
 
     def use(self, path: Path) -> None:
         """Answer with another bundle from now on."""

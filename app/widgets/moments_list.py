@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from app.widgets import theme
 from app.widgets.live_watch import Kept
+from app.widgets.plain_tip import plain_tip
 
 MOST = 200
 ICON = QSize(72, 40)
@@ -43,7 +44,7 @@ class MomentsList(QListWidget):
         if not kept.picture.isNull():
             item.setIcon(QIcon(QPixmap.fromImage(kept.picture)))
         item.setData(_PATH, kept.path)
-        item.setToolTip(str(kept.path) if kept.path is not None else kept.problem)
+        item.setToolTip(plain_tip(str(kept.path) if kept.path is not None else kept.problem))
         item.setSizeHint(QSize(0, ICON.height() + 6))
         self.insertItem(0, item)
         rows = min(self.count(), ROWS_SHOWN)

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QWidget
 
 from app.widgets.icon_paths import FILLED, PATHS
 from app.widgets.style_sheet import style_sheet
+from assets import icon_pictures
 
 Choice = Literal["system", "light", "dark"]
 Kind = Literal[
@@ -216,6 +217,14 @@ def icon(name: str, role: str = "text") -> QIcon:
         _state.icons[key] = made
         _state.names[made.cacheKey()] = key
     return _state.icons[key]
+
+
+def program_icon() -> QIcon:
+    """The program's own icon, in all its sizes."""
+    made = QIcon()
+    for picture in icon_pictures():
+        made.addFile(str(picture))
+    return made
 
 
 def pixmap(name: str, side: int, role: str = "text", ratio: float = 1.0) -> QPixmap:

@@ -24,6 +24,8 @@ from app.widgets.history_work import HistoryWork
 from app.widgets.live_desk import LiveDesk
 from app.widgets.model_desk import ModelDesk
 from app.widgets.palette import CommandPalette, put_under
+from app.widgets.plain_tip import plain_tip
+from app.widgets.safe_mode import SafeMode
 from app.widgets.settings_desk import SettingsDesk
 from app.widgets.settings_store import SettingsStore
 from app.widgets.shortcut_sheet import ShortcutSheet
@@ -81,6 +83,9 @@ class MainWindow(QMainWindow):
         self._connect_talk()
         SettingsDesk(self.store, self.talk, self.clip_work, self.views, self.commands)
         HistoryDesk(self.history_work, self.talk, self.views, self.commands)
+        self.safe_mode = SafeMode(self.desk, self.views, self.commands)
+        self._asking = False  # whether to begin in safe mode
+        self._asked_clip: Path | None = None
         self.views.restore(settings)
         self.views.player.warm_up()
         self.views.chat.set_conversation(None)
@@ -95,6 +100,20 @@ class MainWindow(QMainWindow):
             self.open_clip(clip)
         else:
             self.views.focus_player()
+
+    def start_safely(self, clip: Path | None = None) -> None:
+        """Start in safe mode: a clip is named, not opened."""
+        self.safe_mode.enter(clip)
+        self.start()
+
+    def ask_how_to_start(self, clip: Path | None = None) -> None:
+        """Start as the user chooses, because the window before came to a bad end."""
+        self._asking, self._asked_clip = True, clip
+        self.safe_mode.offer(self, self._start_as_chosen)
+
+    def _start_as_chosen(self, safely: bool) -> None:
+        self._asking = False
+        (self.start_safely if safely else self.start)(self._asked_clip)
 
     def say(self, sentence: str, kind: str = "info") -> None:
         """Show a line that the user closes."""
@@ -121,7 +140,9 @@ class MainWindow(QMainWindow):
         self.show()
         self.raise_()
         self.activateWindow()
-        if clip is not None:
+        if self._asking:
+            self._asked_clip = clip or self._asked_clip
+        elif clip is not None:
             self.open_clip(clip)
 
     def all_commands(self) -> list[QAction]:
@@ -250,7 +271,7 @@ class MainWindow(QMainWindow):
         for name in self.store.now.recent:
             action = menu.addAction(Path(name).name.replace("&", "&&"))
             action.triggered.connect(lambda _=False, name=name: self.open_clip(Path(name)))
-            action.setToolTip(name)
+            action.setToolTip(plain_tip(name))
         menu.addSeparator()
         clear = menu.addAction(self.tr("Clear this list"))
         clear.triggered.connect(lambda: self.store.change(replace(self.store.now, recent=())))

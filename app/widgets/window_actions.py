@@ -44,6 +44,7 @@ class WindowActions:
     full_screen: QAction
     palette: QAction
     shortcuts: QAction
+    leave_safe_mode: QAction
     about: QAction
 
     def all(self) -> list[QAction]:
@@ -124,6 +125,9 @@ def make_actions(window: QMainWindow) -> WindowActions:
             standard.HelpContents,
             program,
         ),
+        leave_safe_mode=action(
+            translate("WindowActions", "&Leave safe mode"), "settings", None, program
+        ),
         about=action(translate("WindowActions", "&About VL2 Desktop"), "info", None, program),
     )
     actions.quit.setMenuRole(QAction.MenuRole.QuitRole)
@@ -142,6 +146,8 @@ def make_actions(window: QMainWindow) -> WindowActions:
         pages.addAction(page)
     actions.talk_page.setChecked(True)
     actions.find_clip.setEnabled(False)
+    actions.leave_safe_mode.setVisible(False)
+    actions.leave_safe_mode.setEnabled(False)
     return actions
 
 
@@ -187,4 +193,5 @@ def make_menus(
     view.addSeparator()
     view.addAction(actions.full_screen)
     helping = bar.addMenu(translate("WindowActions", "&Help"))
-    helping.addActions([actions.palette, actions.shortcuts, actions.about])
+    helping.addActions([actions.palette, actions.shortcuts])
+    helping.addActions([actions.leave_safe_mode, actions.about])

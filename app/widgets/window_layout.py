@@ -129,6 +129,7 @@ class WindowLayout:
         if narrow == self._narrow:
             return
         self._narrow = narrow
+        self.status.set_narrow(narrow)
         orientation = Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal
         self._work.setOrientation(orientation)
         self._work.setSizes([470, 330] if narrow else [PLAYER, CHAT])

@@ -17,7 +17,7 @@ os.environ.setdefault("QT_ACCESSIBILITY", "0")
 # The player keeps Qt's warnings back while a clip is open, unless rules are given: tests want them.
 os.environ.setdefault("QT_LOGGING_RULES", "qt.multimedia.*=false")
 
-FOLDERS = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")
+FOLDERS = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
 PATIENCE_S = 20.0
 
 

@@ -394,7 +394,7 @@ def test_the_export_s_command_line_is_understood_by_the_export(
     choices = [
         ExportChoices(),
         ExportChoices("fp16", group=32),
-        ExportChoices("int4", group=64, tensorrt_graph=True, replace=True),
+        ExportChoices("int4", group=64, replace=True),
     ]
     monkeypatch.chdir(tmp_path)
     for choice in choices:
@@ -416,7 +416,7 @@ def test_the_command_does_not_take_programs_from_the_working_folder(tmp_path: Pa
     command = [*export_command(Path("a"), Path("b"), ExportChoices()), "--help"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "hijacked" not in done.stdout
-    assert "--tensorrt-graph" in done.stdout
+    assert "--accept-loss" in done.stdout
 
 
 def test_a_frozen_program_has_its_export_beside_it(

@@ -21,6 +21,7 @@ from app.cli import main, seconds
 from app.terminal import device_lines
 from assets import demo_bundle, demo_clips
 from engines.config import PartDevice
+from engines.confine import Confinement
 from engines.errors import DeviceError
 
 ROOT = Path(__file__).parents[2]
@@ -291,7 +292,26 @@ def test_doctor_speaks_of_this_machine(capfd: pytest.CaptureFixture[str]) -> Non
     assert "CPUExecutionProvider" in out
     assert "whole" in out
     assert main(["doctor", "--json"]) == 0
-    assert json.loads(capfd.readouterr().out)["device"] == "cpu"
+    told = json.loads(capfd.readouterr().out)
+    assert told["device"] == "cpu"
+    assert set(told["clips_confined"]) == {"limits", "threads", "system_calls", "files"}
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        (Confinement(True, True, True, True), "may open nothing but the clip, and no connection"),
+        (Confinement(True, True, True, False), "took it over, the system would let it read the us"),
+        (Confinement(True, True, False, True), "the system would let it open connections, start"),
+    ],
+)
+def test_doctor_says_what_reading_clips_is_kept_from(
+    held: Confinement, said: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("app.doctor.confinement", lambda: held)
+    assert main(["doctor"]) == 0
+    [row] = [line for line in capfd.readouterr().out.splitlines() if line.startswith("clips ")]
+    assert said in row
 
 
 def test_doctor_says_what_a_bundle_s_parts_need_and_where_they_run(

@@ -2,14 +2,11 @@
 
 import json
 import os
-import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,19 +15,13 @@ from app import window_main
 from app.history import history_path
 from app.settings import settings_path
 from engines.errors import WindowError
+from engines.log import log_dir
 from tests.desktop import CLIP, asked_of
+from tests.screen import PATIENCE_S, Hands, answers, missing_screen, screen, until
 
 pytestmark = pytest.mark.gui
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 120.0
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def recent() -> list[str]:
@@ -38,6 +29,11 @@ def recent() -> list[str]:
         return json.loads(settings_path().read_bytes())["recent"]
     except (OSError, ValueError):
         return []
+
+
+def written() -> str:
+    """The log of the programs so far."""
+    return "".join(file.read_text() for file in log_dir().glob("log*.txt"))
 
 
 @pytest.fixture
@@ -88,9 +84,39 @@ def test_a_second_start_hands_its_clip_to_the_first(run, clips) -> None:
     # A program that was killed leaves its socket and lock behind; the next one starts all the same.
     first.kill()
     first.wait()
-    fourth = run("open", clips[0])
+    fourth = run("--safe-mode")
+    until(lambda: written().count(" shown ") == 2)
+    fifth = run("open", clips[0])
+    assert fifth.wait(PATIENCE_S) == 0
     until(lambda: recent() == [str(clips[0]), str(clips[1])])
     assert fourth.poll() is None
+
+
+def test_a_killed_window_is_followed_by_a_question_and_a_closed_one_is_not(run, home) -> None:
+    first = run("open", CLIP)
+    until(lambda: " loaded " in written())
+    first.kill()
+    first.wait()
+    second = run("open", CLIP)
+    until(lambda: written().count(" shown ") == 2)
+    assert "ended_badly_before=True safe_mode=False" in written()
+    assert written().count(" loaded ") == 1  # It waits for the answer.
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(PATIENCE_S) == 0
+    third = run("open", CLIP)
+    until(lambda: written().count(" loaded ") == 2)
+    assert written().count("ended_badly_before=False safe_mode=False") == 2
+    third.send_signal(signal.SIGTERM)
+    assert third.wait(PATIENCE_S) == 0
+    assert "made=0 refused=0 cameras=0" in written().splitlines()[-1]
+
+
+def test_safe_mode_is_not_for_a_window_that_is_open(run) -> None:
+    run("--safe-mode")
+    until(lambda: " shown " in written())
+    second = run("open", "--safe-mode")
+    assert second.wait(PATIENCE_S) == 1
+    assert second.stderr.read().startswith("vl2: The window is open already")
 
 
 def test_without_a_screen_one_sentence_says_so(run) -> None:
@@ -116,51 +142,27 @@ def test_a_missing_library_is_one_sentence(monkeypatch) -> None:
 @pytest.fixture
 def display() -> Iterator[str]:
     """A screen that nobody sees."""
-    for program in ("Xvfb", "xdotool"):
-        if shutil.which(program) is None:
-            pytest.fail(f"{program} is missing; make_desktop.sh installs it")
-    read, write = os.pipe()
-    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-nolisten", "tcp"]
-    server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
-    os.close(write)
-    with os.fdopen(read) as told:
-        number = told.readline().strip()
-    yield f":{number}"
-    server.terminate()
-    server.wait()
+    if missing_screen():
+        pytest.fail(f"{missing_screen()} is missing; make_desktop.sh installs it")
+    with screen() as name:
+        yield name
 
 
 def test_keys_pressed_from_outside_ask_and_quit(run, display, home) -> None:
-    def xdotool(*arguments: str) -> str:
-        environment = {**os.environ, "DISPLAY": display}
-        done = subprocess.run(
-            ["xdotool", *arguments], env=environment, capture_output=True, text=True, check=True
-        )
-        return done.stdout
-
-    def answers() -> list[str]:
-        try:
-            with closing(sqlite3.connect(f"file:{history_path()}?mode=ro", uri=True)) as database:
-                found = database.execute("SELECT answer FROM turn WHERE status = 'done'")
-                return [answer for (answer,) in found]
-        except sqlite3.OperationalError:
-            return []
-
     first, second = asked_of(CLIP.name)[:2]
     process = run("open", CLIP, QT_QPA_PLATFORM="xcb", DISPLAY=display)
-    window = xdotool("search", "--sync", "--onlyvisible", "--name", "VL2 Desktop").split()[0]
-    xdotool("windowfocus", "--sync", window)
-    xdotool("key", "--window", window, "ctrl+l")
-    xdotool("type", "--delay", "20", first["question"])
-    xdotool("key", "Return")
-    until(lambda: answers() == [first["answer"]])
+    hands = Hands(display)
+    hands.ask(first["question"])
+    until(lambda: answers(history_path()) == [first["answer"]])
     # The palette is found, filled in and run by keys alone: it begins another conversation.
-    xdotool("key", "ctrl+shift+p")
-    xdotool("type", "--delay", "40", "new conversation")
-    xdotool("key", "Return")
-    xdotool("type", "--delay", "20", second["question"])
-    xdotool("key", "Return")
-    until(lambda: sorted(answers()) == sorted([first["answer"], second["answer"]]))
-    xdotool("key", "ctrl+q")
+    hands.press("ctrl+shift+p")
+    hands.type("new conversation")
+    hands.press("Return")
+    time.sleep(2)  # what is typed while the conversations change may stay in the old one
+    hands.type(second["question"])
+    hands.press("Return")
+    both = sorted([first["answer"], second["answer"]])
+    until(lambda: sorted(answers(history_path())) == both)
+    hands.press("ctrl+q")
     assert process.wait(PATIENCE_S) == 0
     assert "Traceback" not in process.stderr.read()
