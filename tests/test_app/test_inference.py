@@ -279,7 +279,7 @@ def test_closing_leaves_nothing_behind(when: str) -> None:
         assert pid is None or not is_running(pid)
     engine.process.close()  # once more does no harm
     assert threading.active_count() == threads
-    assert open_files() == files
+    assert open_files() <= files  # Tests before this one may have left some that go meanwhile.
     assert not any(isinstance(reply, Died) for reply in engine.seen)
 
 

