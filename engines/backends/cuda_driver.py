@@ -70,7 +70,10 @@ def call(function: str, *arguments: Any) -> Any:
         DeviceMemoryError: the GPU's memory, or memory it can reach, is full.
         DeviceError: there is no driver, or the call failed.
     """
-    cuda = library()
+    return _call(library(), function, arguments)
+
+
+def _call(cuda: Any, function: str, arguments: tuple[Any, ...]) -> Any:
     try:
         status, *values = getattr(cuda, function)(*arguments)
     except RuntimeError as error:  # The driver's library is not there, or lacks the function.
@@ -131,7 +134,7 @@ class Buffer:
         self._device = device
         self.nbytes = max(1, nbytes)  # The driver refuses to give out nothing.
         device.activate()
-        self.address = int(call("cuMemAlloc", self.nbytes))
+        self.address = int(self._device.call("cuMemAlloc", self.nbytes))
         device.given.add(self)
 
     def free(self) -> None:
@@ -143,7 +146,7 @@ class Buffer:
                 self._device.activate()
                 self._device.synchronise()
             with suppress(DeviceError):
-                call("cuMemFree", library().CUdeviceptr(address))
+                self._device.call("cuMemFree", self._device.cuda.CUdeviceptr(address))
 
     def __del__(self) -> None:
         # Also where the constructor failed, and while the interpreter ends.
@@ -163,7 +166,7 @@ class Staging:
         self.address = 0
         self._device = device
         device.activate()
-        self.address = int(call("cuMemHostAlloc", max(1, nbytes), 0))
+        self.address = int(self._device.call("cuMemHostAlloc", max(1, nbytes), 0))
         block = (ctypes.c_uint8 * max(1, nbytes)).from_address(self.address)
         self.array: Array = np.ctypeslib.as_array(block)
         device.given.add(self)
@@ -176,7 +179,7 @@ class Staging:
                 self._device.activate()
                 self._device.synchronise()
             with suppress(DeviceError):
-                call("cuMemFreeHost", address)
+                self._device.call("cuMemFreeHost", address)
 
     def __del__(self) -> None:
         with suppress(Exception):
@@ -196,54 +199,61 @@ class Device:
     def __init__(self, gpu: Gpu) -> None:
         """Opens a GPU; DeviceError when the driver refuses."""
         self.gpu = gpu
+        # Kept: memory may be given back at any moment, also in the middle of loading a library.
+        self.cuda = library()
         self.closed = False
         self.given: weakref.WeakSet[Buffer | Staging] = weakref.WeakSet()
-        call("cuInit", 0)
-        self._handle = call("cuDeviceGet", gpu.ordinal)
-        self._context = call("cuDevicePrimaryCtxRetain", self._handle)
+        self.call("cuInit", 0)
+        self._handle = self.call("cuDeviceGet", gpu.ordinal)
+        self._context = self.call("cuDevicePrimaryCtxRetain", self._handle)
         try:
             self.activate()
             # The default stream would make TensorRT wait for everything else on the GPU.
-            self._stream = call("cuStreamCreate", library().CUstream_flags.CU_STREAM_NON_BLOCKING)
+            own = self.cuda.CUstream_flags.CU_STREAM_NON_BLOCKING
+            self._stream = self.call("cuStreamCreate", own)
         except DeviceError:
             with suppress(DeviceError):
-                call("cuDevicePrimaryCtxRelease", self._handle)
+                self.call("cuDevicePrimaryCtxRelease", self._handle)
             raise
         self.stream = int(self._stream)
 
+    def call(self, function: str, *arguments: Any) -> Any:
+        """Calls a function of the driver that this GPU was opened with, as `call` does."""
+        return _call(self.cuda, function, arguments)
+
     def activate(self) -> None:
         """Makes the GPU the current one of this thread."""
-        call("cuCtxSetCurrent", self._context)
+        self.call("cuCtxSetCurrent", self._context)
 
     def memory(self) -> tuple[int, int]:
         """Bytes (free, in all), as the driver says now."""
         self.activate()
-        free, total = call("cuMemGetInfo")
+        free, total = self.call("cuMemGetInfo")
         return int(free), int(total)
 
     def upload(self, address: int, source: Array) -> None:
         """Queues a copy of a contiguous array to the GPU; it must stay as it is until then."""
-        call(
+        self.call(
             "cuMemcpyHtoDAsync", self._at(address), source.ctypes.data, source.nbytes, self._stream
         )
 
     def download(self, target: Array, address: int) -> None:
         """Queues a copy into a contiguous array; it holds the values after `synchronise`."""
-        call(
+        self.call(
             "cuMemcpyDtoHAsync", target.ctypes.data, self._at(address), target.nbytes, self._stream
         )
 
     def copy(self, target: int, source: int, nbytes: int) -> None:
         """Queues a copy within the GPU."""
-        call("cuMemcpyDtoDAsync", self._at(target), self._at(source), nbytes, self._stream)
+        self.call("cuMemcpyDtoDAsync", self._at(target), self._at(source), nbytes, self._stream)
 
     def clear(self, buffer: Buffer) -> None:
         """Queues filling a buffer with zeros."""
-        call("cuMemsetD8Async", self._at(buffer.address), 0, buffer.nbytes, self._stream)
+        self.call("cuMemsetD8Async", self._at(buffer.address), 0, buffer.nbytes, self._stream)
 
     def synchronise(self) -> None:
         """Waits for everything queued; failures of queued work arrive here."""
-        call("cuStreamSynchronize", self._stream)
+        self.call("cuStreamSynchronize", self._stream)
 
     def time_copies(self, nbytes: int, times: int) -> float:
         """Seconds that so many copies of `nbytes` within the GPU take, by its own clock.
@@ -252,19 +262,19 @@ class Device:
             DeviceMemoryError: two buffers of that size are not free.
         """
         source, target = Buffer(self, nbytes), Buffer(self, nbytes)
-        started, ended = call("cuEventCreate", 0), call("cuEventCreate", 0)
+        started, ended = self.call("cuEventCreate", 0), self.call("cuEventCreate", 0)
         try:
             self.clear(source)
             self.copy(target.address, source.address, nbytes)  # Clocks rise with the first work.
-            call("cuEventRecord", started, self._stream)
+            self.call("cuEventRecord", started, self._stream)
             for _ in range(times):
                 self.copy(target.address, source.address, nbytes)
-            call("cuEventRecord", ended, self._stream)
+            self.call("cuEventRecord", ended, self._stream)
             self.synchronise()
-            return float(call("cuEventElapsedTime", started, ended)) / 1e3
+            return float(self.call("cuEventElapsedTime", started, ended)) / 1e3
         finally:
             for event in (started, ended):
-                call("cuEventDestroy", event)
+                self.call("cuEventDestroy", event)
             source.free()
             target.free()
 
@@ -276,11 +286,10 @@ class Device:
             memory.free()
         with suppress(DeviceError):
             self.activate()
-            call("cuStreamDestroy", self._stream)
+            self.call("cuStreamDestroy", self._stream)
         self.closed = True
         with suppress(DeviceError):
-            call("cuDevicePrimaryCtxRelease", self._handle)
+            self.call("cuDevicePrimaryCtxRelease", self._handle)
 
-    @staticmethod
-    def _at(address: int) -> Any:
-        return library().CUdeviceptr(address)
+    def _at(self, address: int) -> Any:
+        return self.cuda.CUdeviceptr(address)

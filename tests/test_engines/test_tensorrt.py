@@ -13,7 +13,7 @@ import pytest
 
 from engines.backends import cuda_driver
 from engines.backends import onnxruntime as ort
-from engines.backends.cuda_driver import Device, gpus
+from engines.backends.cuda_driver import Buffer, Device, gpus
 from engines.backends.tensorrt_decoder import DecoderSession, pieces
 from engines.backends.tensorrt_engine import Engine, compiler
 from engines.backends.tensorrt_rtx import Session
@@ -85,6 +85,17 @@ def test_a_run_is_cut_into_powers_of_two(
     length: int, longest: int, wanted: list[tuple[int, int]]
 ) -> None:
     assert list(pieces(length, longest)) == wanted
+
+
+def test_memory_goes_back_without_asking_for_the_library_again(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It may be given back while another library is being loaded, whose lock would be asked for.
+    memory = Buffer(Device(gpus()[0]), 1000)
+    assert stand_in.live
+    monkeypatch.setattr(cuda_driver, "library", lambda: pytest.fail("asked again"))
+    memory.free()
+    assert stand_in.live == {}
 
 
 @pytest.mark.parametrize("chunks", [[40], [20, 20], [7, 13, 1, 19], [1] * 40], ids=str)
