@@ -125,9 +125,9 @@ FIELDS: tuple[Field, ...] = (
         QT_TRANSLATE_NOOP("Settings", "Compute on"),
         QT_TRANSLATE_NOOP(
             "Settings",
-            "Automatic takes a GPU where what it needs is there: TensorRT engines or a matching ONNX"
-            " Runtime; else the CPU, which every model can run on. What was asked for and is not"
-            " there is told, never changed in silence.",
+            "Automatic takes a GPU where what it needs is there: TensorRT engines or a matching"
+            " ONNX Runtime; else the CPU, which every model can run on. What was asked for and is"
+            " not there is told, never changed in silence.",
         ),
         choices=(
             ("auto", QT_TRANSLATE_NOOP("Settings", "Automatic")),
