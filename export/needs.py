@@ -31,7 +31,7 @@ PROGRAM_BYTES = 1_000_000_000
 WORKING_BYTES = 300_000_000
 # What torch holds of a clip's features, at the decoder's width, on their way through a connector;
 # and how often it copies the connector's largest kernel meanwhile.
-FEATURE_COPIES, KERNEL_COPIES = 5, 2
+FEATURE_COPIES, KERNEL_COPIES = 4, 2
 # What ONNX Runtime makes of a graph's weights, per byte of them. float16 becomes float32.
 PACKED = {"fp32": 1.0, "fp16": 2.3}
 # An int4 decoder: a byte of codes stays one, a float16 or float32 scale grows.
@@ -139,7 +139,8 @@ def _reference_bytes(checkpoint: Checkpoint, numbers: int, frames: int) -> int:
     vision, width = checkpoint.config.vision, checkpoint.config.decoder.hidden_size
     kernel = max(_sizes(checkpoint, PROJECTOR), default=0)
     features = frames * vision.grid**2 * width
-    return FLOAT * (numbers + KERNEL_COPIES * kernel + FEATURE_COPIES * features)
+    held = numbers + KERNEL_COPIES * kernel + FEATURE_COPIES * features
+    return FLOAT * held + WORKING_BYTES
 
 
 def _layer_bytes(config: DecoderConfig, scheme: str) -> int:
