@@ -1,5 +1,6 @@
 """What is made of a test of an engine in which a program ended: whose doing was it?"""
 
+import faulthandler
 import os
 import signal
 import subprocess
@@ -241,11 +242,10 @@ def test_a_folder_that_cannot_be_written_keeps_nothing_and_stops_nobody(
 def test_crashes_are_heard_elsewhere_again_afterwards(
     user_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    faulthandler.enable(sys.__stderr__)  # As pytest did, unless a test before this one ended a log.
     asked: list[bool] = []
     monkeypatch.setattr("engines.log.hear_crashes", lambda: asked.append(True) or True)
     with only_tester(), begun("k", "s", "t"):
         assert (user_data / "engine-tests.crash").exists()
-    assert asked == [True]  # pytest hears them.
-    import faulthandler
-
+    assert asked == [True]
     faulthandler.enable(sys.__stderr__)
