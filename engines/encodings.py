@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from engines.bundle import Bundle, write_whole
 from engines.config import ClipOptions, Coverage, to_json
+from engines.last_use import mark_used
 from engines.messages import Modal
 
 # Of the user's cache folder.
@@ -104,7 +105,7 @@ class EncodingStore:
         if self._folder is not None and on_disk:
             # Only a convenience: without the file the clip is encoded again next time.
             with suppress(OSError):
-                _write(self._folder, encoding)
+                self._mark(_write(self._folder, encoding))
                 _evict(self._folder, self._disk_bytes)
 
     def clear_memory(self) -> None:
@@ -123,16 +124,21 @@ class EncodingStore:
         path = self._folder / f"{key}{_SUFFIX}"
         try:
             content = path.read_bytes()
-            os.utime(path)  # The time of last use decides what is dropped first.
         except OSError:
             return None
+        self._mark(path)
         digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
         return _decode(payload, key) if digest == hashlib.sha256(payload).digest() else None
 
+    def _mark(self, path: Path) -> None:
+        mark_used(path, path.parent.glob(f"*{_SUFFIX}"))
 
-def _write(folder: Path, encoding: Encoding) -> None:
+
+def _write(folder: Path, encoding: Encoding) -> Path:
     payload = _encode(encoding)
-    write_whole(folder / f"{encoding.key}{_SUFFIX}", hashlib.sha256(payload).digest() + payload)
+    path = folder / f"{encoding.key}{_SUFFIX}"
+    write_whole(path, hashlib.sha256(payload).digest() + payload)
+    return path
 
 
 def _encode(encoding: Encoding) -> bytes:

@@ -10,15 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from engines.bundle import cache_dir, write_whole
+from engines.last_use import last_use, mark_used
 
 # Beyond this, what was used longest ago goes.
 MAX_BYTES = 2 << 30
+_SUFFIX = ".kernels"
 
 
 def kernel_file(gpu: str, driver: str, version: str, engine_sha256: str) -> Path:
     """Where the kernels of one engine lie, on one GPU with one driver and TensorRT."""
     key = "\n".join((gpu, driver, version, engine_sha256))
-    return cache_dir() / "kernels" / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.kernels"
+    return cache_dir() / "kernels" / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}{_SUFFIX}"
 
 
 def read_kernels(path: Path) -> bytes | None:
@@ -27,8 +29,7 @@ def read_kernels(path: Path) -> bytes | None:
         content = path.read_bytes()
     except OSError:
         return None
-    with suppress(OSError):  # A folder that takes nothing can be read all the same.
-        path.touch()
+    _mark(path)
     return content or None
 
 
@@ -36,16 +37,17 @@ def write_kernels(path: Path, content: bytes) -> None:
     """Keeps the content, if the disk takes it: without it, the next start compiles again."""
     with suppress(OSError):
         write_whole(path, content)
+        _mark(path)
         _prune(path.parent, MAX_BYTES)
 
 
+def _mark(path: Path) -> None:
+    mark_used(path, path.parent.glob(f"*{_SUFFIX}"))
+
+
 def _prune(folder: Path, limit: int) -> None:
-    aged = sorted(
-        ((file.stat().st_mtime_ns, file.stat().st_size, file) for file in folder.glob("*.kernels")),
-        reverse=True,
-    )
     kept = 0
-    for _, size, file in aged:
-        kept += size
+    for file in sorted(folder.glob(f"*{_SUFFIX}"), key=last_use, reverse=True):
+        kept += file.stat().st_size
         if kept > limit:
             file.unlink()

@@ -32,6 +32,7 @@ from engines.backends.onnxruntime import Session, open_ready, runtime_version, s
 from engines.bundle import Bundle, cache_dir, file_sha256, write_whole
 from engines.errors import DeviceError
 from engines.file_lock import only_writer
+from engines.last_use import last_use, mark_used
 from engines.machine_memory import memory_here
 from engines.page_cache import drop, fill
 from engines.part_memory import graph_bytes
@@ -95,8 +96,7 @@ class PrepackedStore:
         except DeviceError:
             _remove(entry)
             return None
-        with suppress(OSError):
-            os.utime(entry / _RECORD)  # The time of last use decides what is dropped first.
+        mark_used(entry / _RECORD, (other / _RECORD for other in self._entries()))
         return session
 
     def usage(self) -> Usage:
@@ -133,7 +133,7 @@ class PrepackedStore:
         """Drops what was left unfinished, and the longest unused beyond the limit."""
         for left in self._folder.glob(f"*{_UNFINISHED}"):
             _remove(left)
-        entries = sorted(self._entries(), key=_last_use)
+        entries = sorted(self._entries(), key=lambda entry: last_use(entry / _RECORD))
         total = needed + sum(_size(entry) for entry in entries)
         for entry in entries:
             if total <= self._limit:
@@ -205,13 +205,6 @@ def _stamp(file: Path) -> list[Any]:
     # The last one changes with any write and cannot be set back, but on Windows.
     times = [status.st_mtime_ns, status.st_ctime_ns]
     return [stat.S_ISREG(status.st_mode), status.st_size, *times]
-
-
-def _last_use(entry: Path) -> int:
-    try:
-        return (entry / _RECORD).stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _size(entry: Path) -> int:

@@ -81,12 +81,21 @@ def test_the_folder_stays_below_its_limit_and_drops_the_longest_unused(tmp_path:
     store.put(encoding("a"))
     size = (tmp_path / "a.encoding").stat().st_size
     store.put(encoding("b"))
-    for age, name in ((200, "a"), (100, "b")):
-        os.utime(tmp_path / f"{name}.encoding", (1e9 - age, 1e9 - age))
     bounded = EncodingStore(tmp_path, disk_bytes=2 * size + 10)
     assert bounded.get("a") is not None  # Used now: b is the older one.
     bounded.put(encoding("c"))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.encoding", "c.encoding"]
+
+
+def test_an_entry_of_a_folder_that_cannot_be_written_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    EncodingStore(tmp_path).put(encoding("a"))
+    monkeypatch.setattr(os, "utime", refused)
+    assert EncodingStore(tmp_path).get("a") is not None
 
 
 def test_leftovers_of_a_killed_process_go(tmp_path: Path) -> None:
