@@ -39,20 +39,29 @@ class Hands:
 
     def __init__(self, display: str) -> None:
         self.display = display
-        self.window = self.xdotool("search", "--sync", "--onlyvisible", "--name", TITLE).split()[0]
+        # Not by its --sync, which looks twice a second: how long a window takes is measured here.
+        until(self._visible)
+        self.window = self._visible()[0]
         self.xdotool("windowfocus", "--sync", self.window)
 
-    def xdotool(self, *arguments: str) -> str:
+    def xdotool(self, *arguments: str) -> None:
+        done = self._run(*arguments)
+        assert done.returncode == 0, done.stderr
+
+    def _visible(self) -> list[str]:
+        """Windows of ours on the screen; the server may not even be asked for one yet."""
+        return self._run("search", "--onlyvisible", "--name", TITLE).stdout.split()
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "DISPLAY": self.display}
-        done = subprocess.run(
+        return subprocess.run(
             ["xdotool", *arguments],
             env=environment,
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
             timeout=PATIENCE_S,
         )
-        return done.stdout
 
     def press(self, key: str) -> None:
         self.xdotool("key", key)
