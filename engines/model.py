@@ -236,11 +236,11 @@ class VideoLlama2(Stages):
             yield Progress("prefill", step.done, step.total)
         return encoding
 
-    def answer_logits(self, messages: Sequence[Message], answer_ids: Sequence[int]) -> Array:
-        """Logits (n, vocab) float32 from which each token of a given answer (n,) is chosen.
+    def token_prompt(self, messages: Sequence[Message]) -> TokenPrompt:
+        """A conversation as the decoder takes it; the decoder is not opened.
 
         Raises:
-            PromptError: the conversation cannot be put to the model, or is too long.
+            PromptError: the conversation cannot be put to the model.
             MediaError: the clip cannot be read or lacks what was asked for.
         """
         self.sessions.resume()
@@ -248,7 +248,16 @@ class VideoLlama2(Stages):
         encoding = None
         if conversation.clip is not None:
             encoding = drain(self._encode(clip_options(conversation.clip), EncodeSeconds()))
-        prompt = self._token_prompt(conversation, encoding)
+        return self._token_prompt(conversation, encoding)
+
+    def answer_logits(self, messages: Sequence[Message], answer_ids: Sequence[int]) -> Array:
+        """Logits (n, vocab) float32 from which each token of a given answer (n,) is chosen.
+
+        Raises:
+            PromptError: the conversation cannot be put to the model, or is too long.
+            MediaError: the clip cannot be read or lacks what was asked for.
+        """
+        prompt = self.token_prompt(messages)
         context = self.config.decoder.max_position_embeddings
         check_length(len(prompt.keys), len(answer_ids), context)
         decoder, cache = self._open_decoder()

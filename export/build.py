@@ -14,6 +14,7 @@ from engines.config import QuantisationConfig, SelftestConfig, SourceConfig
 from engines.errors import ExportError
 from export import PRODUCER, samples
 from export.accuracy import accuracy_table, outside, refuse_to_publish
+from export.ask_bundle import ask_bundle
 from export.calibrate import Composer
 from export.checkpoint import Checkpoint
 from export.compare import refuse_failures, table, tolerance
@@ -21,7 +22,7 @@ from export.folder import check_target
 from export.int4 import open_decoder_source
 from export.manifest import audio_config, bundle_config, write_manifest
 from export.measure import keep_examples, measure_accuracy
-from export.needs import check_needs, memory_needs
+from export.needs import check_needs, decoder_in_pieces, memory_needs
 from export.parts import (
     export_audio,
     export_decoder,
@@ -114,12 +115,13 @@ def export_bundle(folder: Path, target: Path, options: ExportOptions) -> None:
         (part / READINGS).unlink(missing_ok=True)
         files = write_manifest(part, bundle)
         progress.step("opening the bundle as the program will", 0)
-        refuse_failures(selftest_rows(part))
+        asked = ask_bundle(part, decoder_in_pieces(plan), lambda what: progress.step(what, 0))
+        refuse_failures(selftest_rows(part, asked))
         progress.step("self-test passed", plan.also["selftest"])
         accuracy = None
         if examples:
             tell = partial(_tell_measuring, progress, plan.also["accuracy"])
-            accuracy = measure_accuracy(work, checkpoint, composer, examples, tell)
+            accuracy = measure_accuracy(work, checkpoint, composer, asked, examples, tell)
             progress.say(accuracy_table(accuracy))
             if not options.accept_loss:
                 refuse_to_publish(accuracy, decoder.advice())

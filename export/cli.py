@@ -255,9 +255,13 @@ def _verify(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
 
     def work() -> None:
+        from export.progress import Progress
         from export.verify import verify_bundle
 
-        sys.stdout.write(verify_bundle(args.bundle) + "\n")
+        progress = Progress(0)
+        found = verify_bundle(args.bundle, lambda what: progress.step(what, 0))
+        progress.end()
+        sys.stdout.write(found + "\n")
 
     return run_command(PROGRAM, work)
 

@@ -12,6 +12,7 @@ from engines.errors import ExportError
 from export.graph.builder import Array
 from export.graph.heads import graph_head_dim
 from export.memory import giving_back
+from export.pieces import Pieces, Told
 from export.reference.decoder import DecoderConfig
 from export.storage import Scheme
 
@@ -80,6 +81,14 @@ def run_decoder(path: Path, config: DecoderConfig, inputs_embeds: Array) -> Arra
         chunk = np.ascontiguousarray(inputs_embeds[:, past : past + count], np.float32)
         logits.append(decoder.run(chunk, past, cache).copy())
         past += count
+    return np.stack(logits)
+
+
+def run_decoder_in_pieces(path: Path, inputs_embeds: Array, told: Told) -> Array:
+    """Do as `run_decoder`, a layer at a time."""
+    cuts = np.cumsum(checked_positions(inputs_embeds.shape[1]))[:-1]
+    chunks = np.split(np.asarray(inputs_embeds, np.float32), cuts, axis=1)
+    (logits,) = Pieces(path, [inputs_embeds.shape[1]]).read([chunks], told)
     return np.stack(logits)
 
 

@@ -16,14 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import engines
-from engines.config import AccuracyConfig, AccuracyRow, ClipOptions, SoundMode
-from engines.encodings import Encoding
-from engines.events import Result
-from engines.messages import Message, clip_message
-from engines.model import VideoLlama2
-from engines.sampling import GenerateOptions
+from engines.config import AccuracyConfig, AccuracyRow, SoundMode
 from export.accuracy import LIMITS, compare_readings
+from export.ask_bundle import AskedBundle
 from export.calibrate import Composed, Composer
 from export.checkpoint import Checkpoint
 from export.examples import Example, measured_examples
@@ -85,15 +80,17 @@ def measure_accuracy(
     work: Unfinished,
     checkpoint: Checkpoint,
     composer: Composer,
+    asked: AskedBundle,
     examples: Sequence[Example],
     tell: Callable[[str, float], None],
 ) -> AccuracyConfig:
     """Ask a finished bundle and the unrounded model, and keep what is needed to do it again.
 
     Args:
-        work: Its bundle is one that `engines.load` opens; what the reference said is added to it.
+        work: What the reference said is added to its bundle.
         checkpoint: The unrounded decoder.
         composer: Its towers, prompt and embeddings.
+        asked: The bundle.
         examples: What `keep_examples` returned.
         tell: Told what was done, and which share of the whole it was.
 
@@ -102,28 +99,28 @@ def measure_accuracy(
     """
     room = token_budget(checkpoint.config.decoder)
     brief = room < MOST_TOKENS
-    asked = _shortened(examples) if brief else examples
+    questions = _shortened(examples) if brief else examples
     recorded: list[Composed] = []
-    for example in asked:
+    for example in questions:
         made = composer.compose(example)
         room -= len(made.kinds) + len(made.answer)
         if room < 0 and len(recorded) >= LEAST_QUESTIONS:
             break
         recorded.append(made)
-    asked = asked[: len(recorded)]
+    questions = questions[: len(recorded)]
     composer.encoders.release()
     length = FEW_NEW_TOKENS if brief else MOST_NEW_TOKENS
 
     def answer() -> dict[str, Array]:
-        answers = _answers(work.bundle, asked, length)
+        answers = asked.answers(questions, length)
         return {f"ids_{n}": np.asarray(ids, np.int64) for n, ids in enumerate(answers)}
 
     def read() -> dict[str, Array]:
         given = [
             composer.compose(example, tuple(answers[f"ids_{n}"].tolist()))
-            for n, example in enumerate(asked)
+            for n, example in enumerate(questions)
         ]
-        return readings_arrays(_read_by_reference(checkpoint, asked, recorded, given))
+        return readings_arrays(_read_by_reference(checkpoint, questions, recorded, given))
 
     def told(name: str, run: Callable[[], Mapping[str, Array]]) -> Mapping[str, Array]:
         found = work.step(name, run)
@@ -132,58 +129,39 @@ def measure_accuracy(
 
     answers = told("answers", answer)
     readings = readings_from(told("readings", read), work.bundle)
-    rows = accuracy_rows(work.bundle, readings, told)
+    rows = accuracy_rows(asked, readings, told)
     write_readings(work.bundle / FILE, readings)
     tokens = sum(len(reading.ids) for reading in readings)
-    return AccuracyConfig(FILE, len(asked), tokens, dict(LIMITS), rows)
+    return AccuracyConfig(FILE, len(questions), tokens, dict(LIMITS), rows)
 
 
-def measure_again(bundle: Path, config: AccuracyConfig) -> AccuracyConfig:
+def measure_again(bundle: Path, asked: AskedBundle, config: AccuracyConfig) -> AccuracyConfig:
     """Measure a bundle by the readings that are kept in it.
 
     Raises:
         BundleError: they cannot be read.
     """
-    rows = accuracy_rows(bundle, read_readings(bundle / config.file))
+    rows = accuracy_rows(asked, read_readings(bundle / config.file))
     return dataclasses.replace(config, rows=rows)
 
 
 def accuracy_rows(
-    bundle: Path, readings: Sequence[Reading], step: Step = _at_once
+    asked: AskedBundle, readings: Sequence[Reading], step: Step = _at_once
 ) -> tuple[AccuracyRow, ...]:
     """Measure both decoders of an int4 bundle; each is a step."""
-    encodings = _encodings(bundle, [reading.example for reading in readings])
-
-    @giving_back
-    def row(graph: str, exact: bool) -> AccuracyRow:
-        model = engines.load(
-            bundle, device="cpu", exact=exact, keep_encodings=False, prepacked_gb=0
-        )
-        found = []
-        for reading in readings:
-            _remember(model, reading.example, encodings)
-            asked = messages(reading.example)
-            found.append(model.answer_logits(asked, reading.ids.tolist()))
-        return compare_readings(graph, readings, found)
+    examples = [reading.example for reading in readings]
+    answers = [reading.ids.tolist() for reading in readings]
 
     def numbers(graph: str, exact: bool) -> Mapping[str, Array]:
         """Return a row's numbers in the order of its fields."""
-        return {"row": np.asarray(dataclasses.astuple(row(graph, exact))[1:], np.float64)}
+        row = compare_readings(graph, readings, asked.answer_logits(examples, answers, exact))
+        return {"row": np.asarray(dataclasses.astuple(row)[1:], np.float64)}
 
     found = {
         graph: step(f"measure-{graph}", functools.partial(numbers, graph, exact))["row"]
         for graph, exact in GRAPHS.items()
     }
     return tuple(AccuracyRow(graph, *values.tolist()) for graph, values in found.items())
-
-
-def messages(example: Example) -> list[Message]:
-    """Return an example as the runtime takes it."""
-    first, *rest = example.turns
-    said: list[Message] = [{"role": turn.role, "content": turn.text} for turn in rest]
-    if example.clip is None:
-        return [{"role": "user", "content": first.text}, *said]
-    return [clip_message(example.clip, first.text), *said]
 
 
 def token_budget(config: DecoderConfig) -> int:
@@ -203,37 +181,6 @@ def _shortened(examples: Sequence[Example]) -> list[Example]:
         clip = dataclasses.replace(example.clip, num_frames=FEW_FRAMES, sound=sound)
         found.append(dataclasses.replace(example, clip=clip))
     return found
-
-
-@giving_back
-def _encodings(bundle: Path, examples: Sequence[Example]) -> dict[ClipOptions, Encoding]:
-    """Encode every clip by the bundle, whose encoders are gone before its decoder is opened."""
-    model = engines.load(bundle, device="cpu", keep_encodings=False, prepacked_gb=0)
-    clips = dict.fromkeys(example.clip for example in examples if example.clip is not None)
-    return {clip: model.encode(clip) for clip in clips}
-
-
-def _remember(
-    model: VideoLlama2, example: Example, encodings: Mapping[ClipOptions, Encoding]
-) -> None:
-    if example.clip is not None:
-        model.remember(encodings[example.clip])
-
-
-@giving_back
-def _answers(bundle: Path, examples: Sequence[Example], length: int) -> list[tuple[int, ...]]:
-    """Let the bundle answer, greedily, in so many tokens at most."""
-    encodings = _encodings(bundle, examples)
-    model: VideoLlama2 = engines.load(bundle, device="cpu", keep_encodings=False, prepacked_gb=0)
-    room = model.config.decoder.max_position_embeddings
-    options = GenerateOptions(max_new_tokens=min(length, room), repetition_penalty=1.0)
-    answers = []
-    for example in examples:
-        _remember(model, example, encodings)
-        *_, result = model.generate(messages(example), options)
-        assert isinstance(result, Result)
-        answers.append(result.token_ids)
-    return answers
 
 
 @giving_back

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.bundle import Bundle
 from engines.errors import ExportError
 from engines.machine_memory import memory_here
 from export.checkpoint import Checkpoint
@@ -36,6 +37,8 @@ FEATURE_COPIES, KERNEL_COPIES = 4, 2
 PACKED = {"fp32": 1.0, "fp16": 2.3}
 # An int4 decoder: a byte of codes stays one, a float16 or float32 scale grows.
 PACKED_INT4, PACKED_SCALES = 1.04, 6.4
+# Of this computer's memory, what a decoder may take that is checked as a whole.
+SHARE_OF_MEMORY = 0.8
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,14 @@ def memory_needs(checkpoint: Checkpoint, plan: Plan, options: ExportOptions) -> 
         Need("the token embeddings", vocabulary * (stored + FLOAT_BYTES[scheme])),
         Need("a layer of the decoder", _layer_bytes(config, scheme)),
         Need("the output matrix", vocabulary * (FLOAT + max(stored, 2))),
-        Need("checking the whole decoder", _session_bytes(plan)),
+        _checking(plan, config),
     ]
     numbers, frames = sum(encoders.values()), checkpoint.config.num_frames
     if scheme == "int4":
         few = FEW_FRAMES if token_budget(config) < MOST_TOKENS else frames
         together = _encoder_bytes(numbers, scheme)
         reference = _reference_bytes(checkpoint, numbers, few)
-        measuring = max(together, reference, _session_bytes(plan))
+        measuring = max(together, reference, _checking(plan, config).bytes)
         needs.append(Need("measuring what int4 costs", measuring))
     if plan.quantise is not None:
         looking = _reference_bytes(checkpoint, numbers, frames)
@@ -157,11 +160,42 @@ def _layer_bytes(config: DecoderConfig, scheme: str) -> int:
     return attention * FLOAT + 3 * matrix * (FLOAT + kept * experts) + 4 * matrix
 
 
-def _session_bytes(plan: Plan) -> int:
-    """The decoder's graph as ONNX Runtime holds it."""
-    if plan.group is None:
-        return round(plan.decoder_bytes * PACKED[plan.scheme])
-    return round(plan.decoder_bytes * (PACKED_INT4 + PACKED_SCALES / plan.group))
+def decoder_in_pieces(plan: Plan) -> bool:
+    """Say whether the decoder is checked a layer at a time, as this computer cannot hold it.
+
+    That depends on the memory it has, not on what is free now: an export that is interrupted goes
+    on in the same way.
+    """
+    return _too_large(_session_bytes(plan.decoder_bytes, plan.scheme, plan.group))
+
+
+def bundle_in_pieces(bundle: Bundle) -> bool:
+    """Say the same of a finished bundle."""
+    made = bundle.config.quantisation
+    stored = bundle.graph_path("decoder").with_suffix(".data").stat().st_size
+    return _too_large(_session_bytes(stored, made.scheme, made.group_size))
+
+
+def _too_large(session: int) -> bool:
+    total = memory_here().total_bytes
+    return total is not None and session + PROGRAM_BYTES > SHARE_OF_MEMORY * total
+
+
+def _checking(plan: Plan, config: DecoderConfig) -> Need:
+    whole = _session_bytes(plan.decoder_bytes, plan.scheme, plan.group)
+    if not decoder_in_pieces(plan):
+        return Need("checking the whole decoder", whole)
+    head = config.vocab_size * config.hidden_size * (1 if plan.scheme == "int4" else 2)
+    widest = max(plan.decoder_bytes // config.num_hidden_layers, head)
+    piece = _session_bytes(widest, plan.scheme, plan.group)
+    return Need("checking the decoder layer by layer", piece)
+
+
+def _session_bytes(stored: int, scheme: str, group: int | None) -> int:
+    """A decoder's graph, or a piece of it, as ONNX Runtime holds it."""
+    if group is None:
+        return round(stored * PACKED[scheme])
+    return round(stored * (PACKED_INT4 + PACKED_SCALES / group))
 
 
 def _folder_bytes(folder: Path) -> int:

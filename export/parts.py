@@ -24,6 +24,7 @@ from export import samples
 from export.compare import (
     logit_positions,
     run_decoder,
+    run_decoder_in_pieces,
     run_graph,
 )
 from export.graph.audio import write_audio
@@ -33,6 +34,7 @@ from export.graph.projector import write_projector
 from export.graph.vision_tower import write_vision_tower
 from export.manifest import vision_config
 from export.memory import giving_back
+from export.needs import decoder_in_pieces
 from export.storage import Storage
 from export.walk import walk_decoder
 from export.workshop import Workshop
@@ -185,12 +187,21 @@ def export_decoder(shop: Workshop, storage: Storage, inputs_embeds: Tensor) -> N
         shop.selftest["logits"] = logits[-1]
         return {"logits": logits}
 
+    def run(path: Path, name: str) -> Array:
+        if not decoder_in_pieces(shop.plan):
+            return run_decoder(path, config, embeds)
+
+        def told(done: int, of: int) -> None:
+            shop.progress.step(f"checking {name}: {done} of {of} layers", 0)
+
+        return run_decoder_in_pieces(path, embeds, told)
+
     wanted = shop.step("decoder", write)["logits"]
     for file in files:
         name = graph_name(file)
 
         def check(file: str = file, name: str = name) -> Mapping[str, Array]:
-            shop.check(name, run_decoder(shop.folder / file, config, embeds), wanted)
+            shop.check(name, run(shop.folder / file, name), wanted)
             shop.progress.step(f"{name} checked", shop.plan.also["check"] // len(files))
             return {}
 

@@ -12,7 +12,10 @@ SOON_S = 2.0
 
 @dataclass
 class Progress:
-    """Counts work done against work planned; both in any one unit, such as bytes of weights."""
+    """Counts work done against work planned; both in any one unit, such as bytes of weights.
+
+    With nothing planned, it only shows what is being done.
+    """
 
     total: int
     stream: TextIO = field(default_factory=lambda: sys.stderr)
@@ -34,8 +37,14 @@ class Progress:
         if not terminal and now - self._said < QUIET_S:
             return
         self._said = now
-        line = f"{label} · {min(self.done / max(self.total, 1), 1):.0%}{self._left(now)}"
+        share = f" · {min(self.done / self.total, 1):.0%}{self._left(now)}" if self.total else ""
+        line = f"{label}{share}"
         self.stream.write(f"{self._clear()}{line}" if terminal else f"{line}\n")
+        self.stream.flush()
+
+    def end(self) -> None:
+        """Take the last line away, where there is one that is written over."""
+        self.stream.write(self._clear())
         self.stream.flush()
 
     def skip(self, done: int) -> None:

@@ -36,6 +36,8 @@ _DTYPES: dict[str, DTypeLike] = {
 }
 # Weights stay as they lie in the file, which is mapped.
 _UNPACKED = {"session.disable_prepacking": "1"}
+# Where the external data of a graph lie that is not read from a file.
+_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def open_session(
     threads: int | None = None,
     entries: Mapping[str, str] | None = None,
     save_to: Path | None = None,
+    model: bytes | None = None,
 ) -> Session:
     """Opens a graph.
 
@@ -147,6 +150,7 @@ def open_session(
         threads: threads inside an operator; None means one per physical core.
         entries: further session settings by the library's own keys.
         save_to: where to write the graph as it was optimised.
+        model: a graph to open in the place of the file's, over the same external data.
 
     Raises:
         DeviceError: the device is not there, or the graph cannot be opened on it.
@@ -163,10 +167,14 @@ def open_session(
         options.add_session_config_entry(key, value)
     if save_to is not None:
         options.optimized_model_filepath = str(save_to)
+    if model is not None:
+        options.add_session_config_entry(_DATA_FOLDER, str(path.parent))
     providers = [*([wanted] if wanted else []), "CPUExecutionProvider"]
     try:
         # Its Python wrapper would print to stdout and change to the CPU in silence.
-        native = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+        native = ort.InferenceSession(
+            model or str(path), options, providers=providers, enable_fallback=0
+        )
     except MemoryError as error:
         raise DeviceError(
             f"There is not enough memory to open {path.name}; close other programs or use a"

@@ -22,10 +22,11 @@ from export.accuracy import (
     refuse_to_publish,
     worst_layers,
 )
+from export.ask_bundle import messages
 from export.checkpoint import Checkpoint
 from export.cli import main
 from export.examples import Example, measured_examples
-from export.measure import MOST_TOKENS, messages, token_budget
+from export.measure import MOST_TOKENS, token_budget
 from export.quantise_state import MatrixRow
 from export.readings import FILE, Reading, read_readings, reading_of, write_readings
 from export.reference.decoder import Decoder, DecoderConfig

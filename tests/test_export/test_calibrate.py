@@ -14,6 +14,7 @@ import engines
 from engines.bundle import Embeddings
 from engines.config import ClipOptions
 from engines.errors import ExportError
+from export.ask_bundle import messages
 from export.calibrate import (
     ANSWER,
     AUDIO,
@@ -33,7 +34,6 @@ from export.examples import (
     read_examples,
     read_lines,
 )
-from export.measure import messages
 from export.reference_encoders import ReferenceEncoders
 from tests.golden import DATA, checkpoint
 

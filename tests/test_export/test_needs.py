@@ -10,7 +10,7 @@ from engines.errors import ExportError
 from engines.machine_memory import Memory
 from export import needs
 from export.checkpoint import Checkpoint
-from export.needs import PROGRAM_BYTES, Need, check_needs, memory_needs
+from export.needs import PROGRAM_BYTES, Need, check_needs, decoder_in_pieces, memory_needs
 from export.plan import ExportOptions, Plan, make_plan
 from export.reference.decoder import DecoderConfig
 from export.unfinished import part_folder
@@ -116,8 +116,13 @@ def published(name: str) -> Any:
     ],
 )
 def test_published_sizes(
-    name: str, parameters: float, memory: tuple[float, float], disk: float
+    name: str,
+    parameters: float,
+    memory: tuple[float, float],
+    disk: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(needs, "memory_here", lambda: Memory(None, None))
     model = published(name)
     numbers = sum(math.prod(tensor.shape) for tensor in model.tensors.stored.values())
     assert numbers == pytest.approx(parameters, rel=1e-3)
@@ -126,6 +131,37 @@ def test_published_sizes(
     least, most = memory
     assert least < memory_needs(model, plan, options)[0].bytes < most
     assert plan.bundle_bytes == pytest.approx(disk, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "total", "most"),
+    [
+        # GB. Of what a computer has, a decoder that is checked as a whole leaves a fifth.
+        ("7b-16f", ExportOptions(), 8, None),
+        ("7b-16f", ExportOptions(), 6, 6.5),
+        ("7b-16f", ExportOptions("fp16"), 44, None),
+        ("7b-16f", ExportOptions("fp16"), 24, 6),
+        ("8x7b", ExportOptions(), 36, None),
+        ("8x7b", ExportOptions(), 24, 7),
+        ("72b", ExportOptions(method="rtn"), 32, 16),
+    ],
+)
+def test_a_decoder_larger_than_memory_is_checked_layer_by_layer(
+    name: str,
+    options: ExportOptions,
+    total: int,
+    most: float | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(needs, "memory_here", lambda: Memory(total * 10**9, None))
+    model = published(name)
+    plan = make_plan(model, options)
+    found = memory_needs(model, plan, options)
+    assert decoder_in_pieces(plan) == (most is not None)
+    checking = "the decoder layer by layer" if most else "the whole decoder"
+    assert f"checking {checking}" in {need.what for need in found}
+    if most:
+        assert found[0].bytes < most * 1e9
 
 
 def test_what_it_takes_is_said(target: Path) -> None:
