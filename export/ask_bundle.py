@@ -47,9 +47,9 @@ def ask_bundle(folder: Path, in_pieces: bool, tell: Tell) -> AskedBundle:
     Args:
         folder: The bundle.
         in_pieces: Run the decoder a layer at a time.
-        tell: Told of each layer then.
+        tell: Told how far it is, in questions or layers.
     """
-    return _InPieces(folder, tell) if in_pieces else _Whole(folder)
+    return _InPieces(folder, tell) if in_pieces else _Whole(folder, tell)
 
 
 class _Clips:
@@ -73,9 +73,10 @@ class _Clips:
 
 
 class _Whole:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tell: Tell) -> None:
         self.folder = folder
         self.clips = _Clips(folder)
+        self.tell = tell
 
     @giving_back
     def answers(self, examples: Sequence[Example], length: int) -> list[tuple[int, ...]]:
@@ -83,7 +84,8 @@ class _Whole:
         model = _open(self.folder)
         options = GenerateOptions(max_new_tokens=_at_most(model, length), repetition_penalty=1.0)
         answers = []
-        for example in examples:
+        for number, example in enumerate(examples, 1):
+            self.tell(f"the bundle answers question {number} of {len(examples)}")
             self.clips.remember(model, example)
             *_, result = model.generate(messages(example), options)
             assert isinstance(result, Result)
@@ -97,14 +99,17 @@ class _Whole:
         self.clips.encode(examples)
         model = _open(self.folder, exact)
         found = []
-        for example, answer in zip(examples, answers, strict=True):
+        for number, (example, answer) in enumerate(zip(examples, answers, strict=True), 1):
+            self.tell(f"{model.decoder_graph} reads answer {number} of {len(examples)}")
             self.clips.remember(model, example)
             found.append(model.answer_logits(messages(example), answer))
         return found
 
     @giving_back
     def next_logits(self, inputs_embeds: Array, exact: bool) -> Array:
-        return _open(self.folder, exact).next_logits(inputs_embeds)
+        model = _open(self.folder, exact)
+        self.tell(f"{model.decoder_graph} reads the self-test")
+        return model.next_logits(inputs_embeds)
 
 
 class _InPieces:
@@ -127,13 +132,12 @@ class _InPieces:
     def answer_logits(
         self, examples: Sequence[Example], answers: Sequence[Sequence[int]], exact: bool
     ) -> list[Array]:
-        model, prompts = self._prompts(examples)
-        graph = _open(self.folder, exact).decoder_graph
+        model, prompts = self._prompts(examples, exact)
         return pieces.answer_logits(
-            model.bundle.graph_path(graph),
+            model.bundle.graph_path(model.decoder_graph),
             prompts,
             [model.embed(np.asarray(answer, np.int64)) for answer in answers],
-            self._told(f"{graph} reads the answers"),
+            self._told(f"{model.decoder_graph} reads the answers"),
         )
 
     def next_logits(self, inputs_embeds: Array, exact: bool) -> Array:
@@ -143,9 +147,11 @@ class _InPieces:
         return pieces.next_logits(path, inputs_embeds[0], told)
 
     @giving_back
-    def _prompts(self, examples: Sequence[Example]) -> tuple[VideoLlama2, list[Array]]:
+    def _prompts(
+        self, examples: Sequence[Example], exact: bool = False
+    ) -> tuple[VideoLlama2, list[Array]]:
         self.clips.encode(examples)
-        model = _open(self.folder)
+        model = _open(self.folder, exact)
         prompts = []
         for example in examples:
             self.clips.remember(model, example)
