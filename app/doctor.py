@@ -15,7 +15,6 @@ from app.terminal import show
 from assets import demo_bundle
 from engines import log, offline
 from engines.bundle import open_bundle
-from engines.compiled import plan_memory
 from engines.config import PartDevice, to_json
 from engines.confine import missing
 from engines.devices import Device, Machine, machine, resolve
@@ -24,6 +23,8 @@ from engines.media_process import confinement
 from engines.placement import Placement
 from engines.sessions import Sessions
 
+# What a plan's rows are called where the graph's own name says too little.
+_NAMES = {"context": "GPU driver"}
 # How a window's last line in the log begins and what it counted.
 _LAST_WINDOW = re.compile(r" window \d+ end .*made=(\d+) refused=(\d+) cameras=(\d+)")
 
@@ -159,9 +160,10 @@ def table(placement: Placement, devices: tuple[PartDevice, ...]) -> list[str]:
         part = reasons.get(row.part)
         turns = "" if row.kept else " (takes turns)"
         run_by, why = ("", "") if part is None else (part.device, part.reason)
+        works = human_size(row.working_bytes) if row.working_bytes else ""
         line = (
-            f"{row.part:<14}{row.where:<8}{human_size(row.nbytes):>10}"
-            f"{human_size(row.working_bytes):>12}  {run_by:<10}{why}{turns}"
+            f"{_NAMES.get(row.part, row.part):<14}{row.where:<8}{human_size(row.nbytes):>10}"
+            f"{works:>12}  {run_by:<10}{why}{turns}"
         )
         lines.append(line.rstrip())
     lines.append(
@@ -177,7 +179,7 @@ def _of_bundle(
 ) -> tuple[Placement, tuple[PartDevice, ...], dict[str, Any]]:
     bundle = open_bundle(path)
     sessions = Sessions(bundle, device, None)
-    placement = plan_memory(bundle, sessions.compiled, context)
+    placement = sessions.plan(context)
     devices = sessions.devices()
     fields = {
         "bundle": bundle.id,

@@ -14,7 +14,7 @@ from assets import demo_bundle
 from engines.bench import versions
 from engines.config import PartDevice, VerificationRow
 from engines.devices import driver_version, machine
-from engines.engine_trust import record
+from engines.engine_trust import recall, record
 from engines.errors import DeviceError, ExportError, Vl2Error
 from engines.model import VideoLlama2
 from engines.roofline import (
@@ -42,7 +42,8 @@ class Report:
     Attributes:
         bundle: name and id.
         device: asked for; `devices` is where each part really ran.
-        rows: a measurement of each test; a test that could not run is a sentence in `problems`.
+        rows: a measurement of each test; what could not run is a sentence in `problems`.
+        alone: of each compiled engine, what came of its own test, between the ONNX graphs.
         speed: the decoder's; None where it could not be taken.
         roof: its share of what the memory gives.
         machine: what this machine has.
@@ -52,6 +53,7 @@ class Report:
     device: str
     devices: tuple[PartDevice, ...]
     rows: tuple[VerificationRow, ...]
+    alone: dict[str, str]
     problems: tuple[str, ...]
     speed: Speed | None
     roof: Roof
@@ -87,11 +89,16 @@ def measured(path: Path, device: str, exact: bool, threads: int | None) -> Repor
             rows.append(_measured(model, stored, test, exact))
         except DeviceError as error:
             problems.append(f"{test}: {error}")
+    speed = None
+    try:
+        speed = _speed(model, stored)
+    except Vl2Error as error:
+        problems.append(f"speed: {error}")
+    # Last: what gave up on the way does not count as having run.
     devices = model.sessions.devices()
     fallen = [f"{p.part} runs on {p.device}: {p.reason}" for p in devices if p.device != device]
     if device in ("cuda", "tensorrt"):
         problems += fallen  # What was asked for was not what ran.
-    speed = _speed(model, stored)
     tokens_per_s = None if speed is None else speed.decode_tokens_per_s
     past = 0 if speed is None else speed.past
     read = bytes_per_token(model.config, *model.sessions.cache_read(past))
@@ -100,11 +107,20 @@ def measured(path: Path, device: str, exact: bool, threads: int | None) -> Repor
         device,
         devices,
         tuple(rows),
+        _alone(model),
         tuple(problems),
         speed,
         roof(read, tokens_per_s, memory_bytes_per_s(model.sessions, threads)),
         _machine(model),
     )
+
+
+def _alone(model: VideoLlama2) -> dict[str, str]:
+    compiled = model.sessions.compiled
+    if compiled is None:
+        return {}
+    tested = {part: recall(compiled.engine_key(e)) for part, e in compiled.entries().items()}
+    return {part: f"{came.state}: {came.detail}" for part, came in tested.items() if came}
 
 
 def _machine(model: VideoLlama2) -> dict[str, Any]:
@@ -130,6 +146,9 @@ def text(report: Report) -> str:
         f"  {'passed' if passed(row) else 'FAILED'}"
         for row in report.rows
     ]
+    if report.alone:
+        lines += ["", "each engine between the ONNX graphs of its test:"]
+        lines += [f"{part:<14}{came}" for part, came in report.alone.items()]
     lines += ["", *(f"{p.part:<14}{p.device:<10}{p.reason}" for p in report.devices), ""]
     lines += [f"problem: {problem}" for problem in report.problems]
     if report.speed is not None:
@@ -144,6 +163,11 @@ def text(report: Report) -> str:
             f" {found.memory_bytes_per_s / 1e9:.1f} GB/s: {100 * found.share:.1f} % of the roof"
             f"{CACHED if found.bytes_per_token < CACHE_BYTES else ''}"
         )
+    elif report.speed is not None:
+        missing = (
+            "how much a token reads" if found.bytes_per_token is None else "the memory's speed"
+        )
+        lines.append(f"share of the roof: not known, for {missing} is not")
     return "\n".join(lines)
 
 
@@ -171,11 +195,10 @@ def _measured(model: VideoLlama2, stored: Stored, test: Test, exact: bool) -> Ve
 def _speed(model: VideoLlama2, stored: Stored) -> Speed | None:
     if "input_ids" not in stored.arrays:
         return None
+    decoder = model.sessions.decoder(model.decoder_graph)
     vocab, limit = model.config.decoder.vocab_size, model.config.decoder.max_position_embeddings
+    # An engine's cache may be shorter than the model's; beyond it, its graph would be timed.
+    limit = min(limit, getattr(decoder, "most_positions", None) or limit)
     length = min(READ_TOKENS, limit - WARM_TOKENS - WRITTEN_TOKENS)
     ids = np.resize(np.abs(stored.arrays["input_ids"]) % vocab, max(1, length))
-    try:
-        decoder = model.sessions.decoder(model.decoder_graph)
-        return decoder_speed(decoder, model.embed(ids.astype(np.int64)), WRITTEN_TOKENS)
-    except Vl2Error:
-        return None
+    return decoder_speed(decoder, model.embed(ids.astype(np.int64)), WRITTEN_TOKENS)

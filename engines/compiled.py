@@ -6,6 +6,7 @@ Before its first use on a machine an engine runs the bundle's self-test.
 
 import mmap
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,7 +36,7 @@ from engines.kernel_cache import kernel_file
 from engines.kv_cache import KvCache
 from engines.machine_memory import memory_here
 from engines.part_memory import cache_bytes, part_memory, usual_context
-from engines.placement import CONTEXT_BYTES, LEAST_CONTEXT, Free, Placement, place
+from engines.placement import CONTEXT_BYTES, LEAST_CONTEXT, NO_ENGINE, Free, Placement, place
 from engines.selftest import OUTPUTS, PARTS, Test, measure, read_selftest, run_test
 
 Array = NDArray[Any]
@@ -95,6 +96,12 @@ class CompiledGraphs:
         except (EngineFileError, DeviceError) as error:
             return str(error)
         return None
+
+    def proven(self, graph: str) -> bool:
+        """Whether a graph's engine is open, or has passed its test on this machine."""
+        with suppress(EngineFileError, DeviceError):
+            return graph in self._open or has_passed(self._candidate(graph))
+        return False
 
     def session(self, graph: str, plain: OpenPlain) -> Session | None:
         """An encoder's engine, opened; None if it is not used (see `reasons`).
@@ -291,30 +298,34 @@ def plan_memory(
     compiled: CompiledGraphs | None,
     context: int | None,
     gpu_free: int | None = None,
+    no_decoder: str = "",
 ) -> Placement:
     """What of a bundle would be where, by the memory that is free now.
 
     Args:
         bundle: the bundle.
-        compiled: its engines; None where there is no GPU to run them.
+        compiled: its engines; None where nothing runs them.
         context: tokens of a conversation; None: what the decoder was built for, else usual ones.
-        gpu_free: what is free on the GPU besides the driver's own share, where it is open;
-            None: what the GPU has, less that share.
+        gpu_free: with `compiled`, what is free on the opened GPU besides the driver's own share,
+            None: what it has, less that share; without, what the GPU has that ONNX Runtime uses.
+        no_decoder: why the decoder is not to run on the GPU (see `place`).
     """
-    config, width, entries, decoder_on_gpu = bundle.config, None, {}, True
-    tokens, free, own = usual_context(config, context), gpu_free, 0
+    config, width, entries = bundle.config, None, {}
+    tokens, free = usual_context(config, context), gpu_free
+    own = 0 if compiled is not None and gpu_free is not None else CONTEXT_BYTES
     if compiled is not None:
         built, width = compiled.context()
         tokens, entries = (built if context is None else tokens), dict(compiled.entries())
         # Where there are no engines at all, the plan is for those that can be built.
-        decoder_on_gpu = not entries or compiled.why_not("decoder") is None
+        if entries and compiled.why_not("decoder") is not None:
+            no_decoder = NO_ENGINE
         if gpu_free is None:
-            free, own = compiled.gpu.total_bytes, CONTEXT_BYTES
+            free = compiled.gpu.total_bytes
     return place(
         part_memory(config, tokens, engines=entries),
         (cache_bytes(config, 1, width), cache_bytes(config, 1)),
         tokens,
         Free(free, memory_here().available_bytes),
         context_bytes=own,
-        decoder_on_gpu=decoder_on_gpu,
+        no_decoder=no_decoder,
     )

@@ -131,7 +131,7 @@ def engine_gpu() -> Gpu:
     tensorrt_engine.library()
     found = cuda_driver.gpus()
     if not found:
-        raise DeviceError("There is no NVIDIA GPU here; use --device cpu.")
+        raise DeviceError(cuda_driver.NO_GPU)
     return found[0]
 
 
@@ -162,6 +162,12 @@ def machine() -> Machine:
 def nvidia_gpus() -> tuple[str, ...]:
     """Name, memory and driver of each NVIDIA GPU, as nvidia-smi tells; empty without it."""
     return _nvidia_smi("name,memory.total,driver_version")
+
+
+def gpu_memory() -> int | None:
+    """Bytes of the first NVIDIA GPU's memory, as nvidia-smi tells; None without it."""
+    said = next(iter(_nvidia_smi("memory.total")), "").split()
+    return int(said[0]) << 20 if len(said) == 2 and said[0].isdecimal() else None
 
 
 def _nvidia_smi(fields: str) -> tuple[str, ...]:

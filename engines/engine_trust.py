@@ -35,8 +35,10 @@ from engines.engine_key import key_path
 from engines.file_lock import only_writer
 
 State = Literal["begun", "passed", "failed"]
-# Records of engines that are long gone are dropped, the oldest first.
-MOST_RECORDS = 500
+# Records of engines that are long gone are dropped, the oldest first. So many, each with a detail
+# so long in whatever script, are less than is read: of a larger file nothing is believed.
+MOST_RECORDS, MOST_DETAIL = 500, 500
+MAX_RECORDS_BYTES = 4 << 20
 # Ends of the program that nobody explained, before the engine is held to be the cause.
 MOST_ENDS = 2
 _MAX_TEXT = 4096
@@ -74,7 +76,7 @@ def records_path() -> Path:
 
 def recall(key: str) -> Outcome | None:
     """What came of a test; None if there was none, or nobody knows."""
-    return _outcome(_read().get(key))
+    return _read().get(key)
 
 
 def record(key: str, tested: Outcome | None) -> None:
@@ -87,7 +89,7 @@ def record(key: str, tested: Outcome | None) -> None:
     records = _read()
     before = records.pop(key, None)
     if tested is not None:
-        records[key] = to_json(tested)
+        records[key] = tested
     elif before is None:
         return
     _write(records)
@@ -96,7 +98,7 @@ def record(key: str, tested: Outcome | None) -> None:
 def forget_engine(sha256: str) -> None:
     """Drops all records of an engine's file: a new one may have the same bytes."""
     records = _read()
-    kept = {k: v for k, v in records.items() if (t := _outcome(v)) is None or t.engine != sha256}
+    kept = {key: tested for key, tested in records.items() if tested.engine != sha256}
     if len(kept) < len(records):
         _write(kept)
 
@@ -138,8 +140,7 @@ def told_to_end(pid: int | None = None) -> None:
         pid: of the program; None is this one.
     """
     number = os.getpid() if pid is None else pid
-    found = map(_outcome, _read().values())
-    if any(tested is not None and tested.pid == number for tested in found):
+    if any(tested.pid == number for tested in _read().values()):
         with suppress(OSError):
             write_whole(_beside("ended"), str(number).encode())
 
@@ -147,7 +148,7 @@ def told_to_end(pid: int | None = None) -> None:
 def _judge_the_dead() -> None:
     """Settles tests that are begun in no program any more."""
     records = _read()
-    left = {k: t for k, v in records.items() if (t := _outcome(v)) is not None and t.pid}
+    left = {key: tested for key, tested in records.items() if tested.pid}
     if left:
         crash = _text(_beside("crash")).partition("\n")[0].partition(": ")[2].strip()
         told = _text(_beside("ended"))
@@ -155,7 +156,7 @@ def _judge_the_dead() -> None:
             judged = _judged(tested, crash, told == str(tested.pid))
             records.pop(key)
             if judged is not None:
-                records[key] = to_json(judged)
+                records[key] = judged
         _write(records)
     for name in ("crash", "ended"):
         with suppress(OSError):
@@ -213,15 +214,22 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _read() -> dict[str, Any]:
+def _read() -> dict[str, Outcome]:
+    """What is kept; nothing of a file that is damaged, or larger than any that was written here."""
     try:
-        found = json.loads(records_path().read_bytes())
+        with records_path().open("rb") as file:
+            text = file.read(MAX_RECORDS_BYTES + 1)
+        found = json.loads(text) if len(text) <= MAX_RECORDS_BYTES else {}
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    entries = found.items() if isinstance(found, dict) else ()
+    return {key: tested for key, entry in entries if (tested := _outcome(entry)) is not None}
 
 
-def _write(records: dict[str, Any]) -> None:
-    kept = dict(list(records.items())[-MOST_RECORDS:])
+def _write(records: dict[str, Outcome]) -> None:
+    kept = {
+        key: to_json(dataclasses.replace(tested, detail=tested.detail[:MOST_DETAIL]))
+        for key, tested in list(records.items())[-MOST_RECORDS:]
+    }
     with suppress(OSError):
         write_whole(records_path(), json.dumps(kept, indent=1).encode())

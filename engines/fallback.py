@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.backends import tensorrt_decoder, tensorrt_rtx
+from engines.backends import tensorrt_decoder
 from engines.backends.cuda_driver import Buffer
 from engines.backends.onnxruntime import TensorInfo
 from engines.errors import DeviceError
@@ -59,18 +59,16 @@ class AnyDecoder(Protocol):
 
 
 class GuardedSession:
-    """An encoder's engine whose graph takes over when it fails."""
+    """An encoder on the GPU whose graph takes over elsewhere when it fails."""
 
-    def __init__(
-        self, session: tensorrt_rtx.Session, give_up: Callable[[DeviceError], AnySession]
-    ) -> None:
-        """Takes over an opened engine.
+    def __init__(self, session: AnySession, give_up: Callable[[DeviceError], AnySession]) -> None:
+        """Takes over an opened engine, or a graph that ONNX Runtime runs there.
 
         Args:
-            session: the engine.
-            give_up: told of the failure; gives the graph's session.
+            session: what runs on the GPU.
+            give_up: told of the failure; gives the session that takes over.
         """
-        self._session: AnySession = session
+        self._session = session
         self._give_up: Callable[[DeviceError], AnySession] | None = give_up
         self._failure: DeviceError | None = None
         self.path, self.inputs, self.outputs = session.path, session.inputs, session.outputs
@@ -81,7 +79,7 @@ class GuardedSession:
         return self._session.providers
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Runs the engine, or its graph once the engine has failed; see there what it raises."""
+        """Runs it, or what took over once it has failed; see there what it raises."""
         if self._failure is None:
             try:
                 return self._session.run(feeds)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from engines.config import BundleConfig
 from engines.encode import TOWER_FRAMES
 from engines.engine_files import EngineFile
+from engines.filter_bank import STEP_S
 from engines.generate import PREFILL_CHUNK
 
 # A clip, its sound and a long talk about them.
@@ -30,6 +31,11 @@ HEAD_WIDTH = 64
 AUDIO_SCORES = 12 * 4
 # A layer's working space while the prompt is read: per position and channel.
 DECODER_COPIES = 24
+# What a GPU is to hold of one question: the most frames that it may take, and the most positions
+# that the decoder takes at once. Engines are compiled for these (`export.engine_sources`).
+MOST_FRAMES, MOST_NEW = 32, 512
+# Numbers of the arrays that go in and come out; the mask has a byte, positions have eight.
+FLOAT, POSITION = 4, 8
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,10 @@ class PartMemory:
         file_bytes: the graph and its weights as they lie on the disk.
         packed_bytes: what the CPU's library makes of the weights, in memory of its own.
         gpu_bytes: its weights on a GPU.
-        working_bytes: what it takes while it works; on a GPU as much, unless an engine says less.
-        gpu_working_bytes: likewise, on a GPU.
+        working_bytes: what it takes while it works.
+        gpu_working_bytes: on a GPU as much, unless an engine says less; and the arrays that go in
+            and come out, for which there is memory of their own.
+        opening_bytes: what this computer's memory holds while it is put on a GPU: its file.
     """
 
     part: str
@@ -51,6 +59,7 @@ class PartMemory:
     gpu_bytes: int
     working_bytes: int
     gpu_working_bytes: int
+    opening_bytes: int = 0
 
 
 def part_memory(
@@ -70,12 +79,46 @@ def part_memory(
     working = {"vision_tower": _tower_bytes(config), "projector": _connector_bytes(config)}
     if config.audio is not None:
         working["audio"] = config.audio.tokens_per_window**2 * AUDIO_SCORES * 4
-    working["decoder"] = _decoder_bytes(config, usual_context(config, context))
-    engines = engines or {}
+    tokens = usual_context(config, context)
+    working["decoder"] = _decoder_bytes(config, tokens)
+    engines, passing = engines or {}, passing_bytes(config, tokens)
     return tuple(
-        _part(config, part, size, exact and part == "decoder", engines.get(part))
+        _part(config, part, (size, passing[part]), exact and part == "decoder", engines.get(part))
         for part, size in working.items()
     )
+
+
+def passing_bytes(config: BundleConfig, tokens: int) -> dict[str, int]:
+    """Bytes of what goes into each graph and comes out of it, as it lies on a GPU at the most.
+
+    That memory is kept while the graph is open, for the largest arrays that it was given. The
+    decoder's cache is not in it.
+
+    Args:
+        config: the manifest.
+        tokens: positions of the decoder's cache.
+    """
+    vision, audio, decoder = config.vision, config.audio, config.decoder
+    frames, patches = most_frames(config), vision.tokens_per_frame * vision.hidden_size
+    picture, seen = 3 * vision.image_size**2, _visual_tokens(config, frames)
+    found = {
+        "vision_tower": FLOAT * TOWER_FRAMES * (picture + patches),
+        "projector": FLOAT * (frames * patches + seen * decoder.hidden_size),
+    }
+    if audio is not None:
+        # One window at a time.
+        steps = round(audio.window_s / STEP_S)
+        heard = audio.tokens_per_window * decoder.hidden_size
+        found["audio"] = FLOAT * (steps * audio.num_mel_bins + heard)
+    new = min(MOST_NEW, tokens)
+    position = FLOAT * decoder.hidden_size + POSITION + tokens
+    found["decoder"] = new * position + FLOAT * decoder.vocab_size
+    return found
+
+
+def most_frames(config: BundleConfig) -> int:
+    """The frames of the longest question that a GPU is to hold."""
+    return max(MOST_FRAMES, config.vision.num_frames)
 
 
 def usual_context(config: BundleConfig, context: int | None) -> int:
@@ -109,8 +152,9 @@ def graph_bytes(config: BundleConfig, graph: str) -> int:
 
 
 def _part(
-    config: BundleConfig, part: str, working: int, exact: bool, engine: EngineFile | None
+    config: BundleConfig, part: str, runs: tuple[int, int], exact: bool, engine: EngineFile | None
 ) -> PartMemory:
+    working, passing = runs
     size, scheme = graph_bytes(config, part), config.quantisation.scheme
     if part != "decoder" and scheme == "int4":
         scheme = "fp16"  # Only the decoder is rounded to 4 bits.
@@ -121,8 +165,19 @@ def _part(
         packed_bytes=round(size * share),
         gpu_bytes=size if engine is None else engine.weights_bytes,
         working_bytes=working,
-        gpu_working_bytes=working if engine is None else engine.activation_bytes,
+        gpu_working_bytes=passing + (working if engine is None else engine.activation_bytes),
+        opening_bytes=size if engine is None else engine.size,
     )
+
+
+def _visual_tokens(config: BundleConfig, frames: int) -> int:
+    """The most tokens that a connector makes of so many frames, by its type."""
+    vision = config.vision
+    if not vision.projector_type.startswith(("stc_", "stp_")):
+        return frames * vision.tokens_per_frame
+    side = vision.image_size // vision.patch_size
+    # Halved in time, height and width; one more of each where the edges are filled up.
+    return (frames // 2 + 1) * (side // 2 + 1) ** 2
 
 
 def _tower_bytes(config: BundleConfig) -> int:

@@ -41,6 +41,7 @@ class Row:
         nbytes: weights, or what the part is.
         working_bytes: what it takes while it works.
         kept: False if its place is given to the next part when it has worked.
+        opening_bytes: of this computer's memory, while it is put on a GPU.
     """
 
     part: str
@@ -48,6 +49,7 @@ class Row:
     nbytes: int
     working_bytes: int
     kept: bool = True
+    opening_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Placement:
         rows: part by part.
         context: tokens that the cache holds.
         gpu_bytes: the most that is in use on the GPU at one time.
-        ram_bytes: likewise in this computer's memory, by the parts placed there.
+        ram_bytes: likewise in this computer's memory, by the parts placed there and by the one that
+            is on its way to the GPU.
         fits: whether both are there; False too where the memory is not known to be enough.
         reason: why so, in a sentence.
     """
@@ -91,7 +94,9 @@ class _Way:
 
 
 _ALL = "Everything fits on the GPU."
-_TOO_LARGE, _NO_ENGINE = "does not fit on the GPU", "has no engine for this GPU"
+_TOO_LARGE, NO_ENGINE = "does not fit on the GPU", "has no engine for this GPU"
+# Without a compiled engine, at every token.
+CACHE_CROSSES = "would move its cache to the GPU and back"
 _WAYS = (
     _Way("gpu", "gpu", True, False, _ALL),
     _Way(
@@ -151,7 +156,7 @@ def place(
     context: int,
     free: Free,
     context_bytes: int = CONTEXT_BYTES,
-    decoder_on_gpu: bool = True,
+    no_decoder: str = "",
 ) -> Placement:
     """Decides where each part of a model runs.
 
@@ -161,19 +166,20 @@ def place(
         context: tokens that a conversation is to have.
         free: memory that may be used; no `gpu` means that there is none.
         context_bytes: what the driver takes once more; 0 if it is counted in `free` already.
-        decoder_on_gpu: False where it cannot run there whatever the room, so that it takes none.
+        no_decoder: why the decoder does not run there whatever the room, so that it takes none:
+            `NO_ENGINE` or `CACHE_CROSSES`; empty where it may.
     """
     if free.gpu is not None:
         room = int(free.gpu * (1 - MARGIN)) - context_bytes
         for way in _WAYS:
-            if way.decoder == "gpu" and not decoder_on_gpu:
+            if way.decoder == "gpu" and no_decoder:
                 continue
             found = _try(parts, token_bytes, context, room, way)
             if found is not None:
                 rows = (*found[0], Row("context", "gpu", context_bytes, 0))
                 reason = way.reason
-                if not decoder_on_gpu:
-                    reason = reason.replace(_TOO_LARGE, _NO_ENGINE)
+                if no_decoder:
+                    reason = reason.replace(_TOO_LARGE, no_decoder)
                 return _finished(rows, found[1], reason, free)
     rows = tuple(_row(part, "cpu", True) for part in parts)
     rows += (Row("cache", "cpu", token_bytes[1] * context, 0),)
@@ -201,7 +207,8 @@ def _try(
 
 def _row(part: PartMemory, where: Where, kept: bool) -> Row:
     if where == "gpu":
-        return Row(part.part, "gpu", part.gpu_bytes, part.gpu_working_bytes, kept)
+        sizes = part.gpu_bytes, part.gpu_working_bytes
+        return Row(part.part, "gpu", *sizes, kept, part.opening_bytes)
     return Row(part.part, "cpu", part.packed_bytes, part.working_bytes)
 
 
@@ -219,5 +226,6 @@ def _peak(rows: Sequence[Row]) -> int:
 
 def _finished(rows: tuple[Row, ...], context: int, reason: str, free: Free) -> Placement:
     gpu, ram = _gpu_bytes(rows), _peak([row for row in rows if row.where == "cpu"])
+    ram += max(row.opening_bytes for row in rows)  # One after the other.
     enough = free.ram is not None and ram <= free.ram
     return Placement(rows, context, gpu, ram, enough, reason)

@@ -6,6 +6,7 @@ reached of that, measured on the same machine, is the share of the roof.
 
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from engines.backends.cuda_driver import Device, Gpu
 from engines.config import BundleConfig
-from engines.errors import DeviceError
+from engines.errors import DeviceError, DeviceMemoryError
 from engines.fallback import AnyDecoder
 from engines.generate import TokenPrompt, drain, prefill
 from engines.kv_cache import KvCache
@@ -27,8 +28,6 @@ Array = NDArray[Any]
 # A copy large enough that caches do not help, and often enough that starting it does not count.
 COPY_BYTES = 256 << 20
 COPIES = 20
-
-
 # Tokens that are written before the timed ones.
 WARM_TOKENS = 8
 
@@ -155,8 +154,11 @@ def gpu_bytes_per_s(gpu: Gpu) -> float | None:
     except DeviceError:
         return None
     try:
-        return 2 * COPY_BYTES * COPIES / device.time_copies(COPY_BYTES, COPIES)
+        for nbytes in (COPY_BYTES, COPY_BYTES // 2):  # The model may leave little room.
+            with suppress(DeviceMemoryError):
+                return 2 * nbytes * COPIES / device.time_copies(nbytes, COPIES)
     except (DeviceError, ZeroDivisionError):
         return None
     finally:
         device.close()
+    return None

@@ -9,18 +9,20 @@ from numpy.typing import NDArray
 from engines.backends import tensorrt_rtx
 from engines.backends.onnxruntime import DecoderSession, Session, open_session
 from engines.bundle import Bundle
-from engines.compiled import CompiledGraphs
+from engines.compiled import CompiledGraphs, plan_memory
 from engines.config import GraphConfig, PartDevice
 from engines.devices import (
     Device,
     driver_version,
     engine_gpu,
+    gpu_memory,
     onnx_device,
     parts,
 )
 from engines.errors import BundleError, DeviceError
 from engines.events import Progress
 from engines.fallback import AnyDecoder, AnySession, GuardedDecoder, GuardedSession
+from engines.placement import CACHE_CROSSES, Placement
 from engines.prepacked import PrepackedStore
 
 Array = NDArray[Any]
@@ -58,6 +60,8 @@ class Sessions:
         self._prepacked = prepacked
         self._open: dict[str, AnySession] = {}
         self._decoders: dict[str, AnyDecoder] = {}
+        # Why ONNX Runtime's CUDA does not run a graph any more.
+        self._left_cuda: dict[str, str] = {}
         self.compiled: CompiledGraphs | None = None
         if device.name == "tensorrt":
             self.compiled = CompiledGraphs(bundle, engine_gpu(), driver_version())
@@ -73,8 +77,7 @@ class Sessions:
             DeviceError: it cannot be opened on the device.
         """
         if graph not in self._open:
-            engine = self._engine(graph)
-            self._open[graph] = self.plain(graph) if engine is None else engine
+            self._open[graph] = self._engine(graph) or self._onnx(graph)
         return self._open[graph]
 
     def decoder(self, graph: str) -> AnyDecoder:
@@ -117,7 +120,7 @@ class Sessions:
                 f"The bundle {self._bundle.path} was moved or deleted while it was in use; put"
                 " it back or load another one."
             )
-        session, device = None, onnx_device(self._device, graph)
+        session, device = None, self._onnx_device(graph)
         if self._prepacked is not None and device == "cpu":
             session = self._prepacked.open(self._bundle, graph, self._threads)
         session = session or open_session(path, device, self._threads)
@@ -150,14 +153,39 @@ class Sessions:
 
     def _part_device(self, part: str) -> PartDevice:
         compiled = self.compiled
-        if compiled is None:
-            return PartDevice(part, onnx_device(self._device, part), self._device.reason)
-        refused = compiled.why_not(part)
-        if refused is None:
-            gpu = compiled.gpu
-            reason = f"A compiled engine runs it on the {gpu.name} ({gpu.arch})."
+        refused = self._device.reason if compiled is None else compiled.why_not(part)
+        if compiled is not None and refused is None:
+            gpu, known = compiled.gpu, compiled.proven(part)
+            when = "" if known else ", if it passes its test before it is first used"
+            reason = f"A compiled engine runs it on the {gpu.name} ({gpu.arch}){when}."
             return PartDevice(part, "tensorrt", reason)
-        return PartDevice(part, onnx_device(self._device, part), refused)
+        reasons = [reason for reason in (refused, self._left_cuda.get(part)) if reason]
+        return PartDevice(part, self._onnx_device(part), " ".join(reasons))
+
+    def plan(self, context: int | None) -> Placement:
+        """What would be where, by memory (see `plan_memory`)."""
+        if self._device.name != "cuda":
+            return plan_memory(self._bundle, self.compiled, context)
+        crosses = "" if self._device.asked else CACHE_CROSSES
+        return plan_memory(self._bundle, None, context, gpu_memory(), crosses)
+
+    def _onnx_device(self, graph: str) -> str:
+        return "cpu" if graph in self._left_cuda else onnx_device(self._device, graph)
+
+    def _onnx(self, graph: str) -> AnySession:
+        """A graph in ONNX Runtime; on a GPU that nobody asked for, the CPU takes over from it."""
+        by_name = self._device.name == "cuda" and self._device.asked
+        if by_name or self._onnx_device(graph) == "cpu":
+            return self.plain(graph)
+        try:
+            return GuardedSession(self.plain(graph), partial(self._leave_cuda, graph))
+        except DeviceError as error:
+            return self._leave_cuda(graph, error)
+
+    def _leave_cuda(self, graph: str, error: DeviceError) -> AnySession:
+        self._left_cuda[graph] = str(error)
+        session = self._open[graph] = self.plain(graph)
+        return session
 
     def _engine(self, graph: str) -> GuardedSession | None:
         if self.compiled is None or graph not in parts(self._bundle.config)[:-1]:
@@ -177,7 +205,8 @@ class Sessions:
 
     def _give_up(self, graph: str, error: DeviceError) -> AnySession:
         self._refuse(graph, error)
-        return self.plain(graph)
+        session = self._open[graph] = self._onnx(graph)
+        return session
 
     def _refuse(self, graph: str, error: DeviceError) -> None:
         assert self.compiled is not None  # An engine gave up, so there are some.
@@ -199,7 +228,7 @@ class Sessions:
         return {
             graph: session.path != self._bundle.graph_path(graph)
             for graph, session in self._open.items()
-            if isinstance(session, Session) and onnx_device(self._device, graph) == "cpu"
+            if isinstance(session, Session) and self._onnx_device(graph) == "cpu"
         }
 
     def close(self, graph: str) -> None:

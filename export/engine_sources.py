@@ -8,14 +8,13 @@ from engines.config import BundleConfig, VerificationRow
 from engines.engine_files import Tensors
 from engines.errors import ExportError
 from engines.filter_bank import FRAME_S, STEP_S
+from engines.part_memory import MOST_NEW, most_frames
 from export.bundle_decoder import BundleDecoder, Kind, NotCompilable, write_compilable
 from export.compilable import write_plain_attention
 from export.engine_check import SelfTest
 from export.tensorrt import Profiles
 
 GRAPHS = ("vision_tower", "projector", "audio", "decoder")
-# The most frames a question may take, and the most positions the decoder takes at once.
-MOST_FRAMES, MOST_NEW = 32, 512
 # Positions in the decoder's cache: the longest clip of 32 frames, and room to talk about it.
 CONTEXT = 4096
 # Below this the compiler fails (TensorRT for RTX 1.7.1).
@@ -51,7 +50,7 @@ def choose_context(config: BundleConfig, asked: int | None) -> int:
 def profiles(config: BundleConfig, graph: str, context: int) -> Profiles:
     """Return least, usual and largest shape of each input with free axes."""
     vision, audio = config.vision, config.audio
-    most = max(MOST_FRAMES, vision.num_frames)
+    most = most_frames(config)
     if graph == "vision_tower":
         picture = (3, vision.image_size, vision.image_size)
         return {"pixel_values": ((1, *picture), (vision.num_frames, *picture), (most, *picture))}

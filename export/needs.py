@@ -57,7 +57,12 @@ def memory_needs(checkpoint: Checkpoint, plan: Plan, options: ExportOptions) -> 
         "the connector": _numbers(checkpoint, PROJECTOR),
         "the audio tower": _numbers(checkpoint, AUDIO, AUDIO_PROJECTOR),
     }
-    needs = [Need(what, _encoder_bytes(n, scheme)) for what, n in encoders.items() if n]
+    kernels = {"the connector": max(_sizes(checkpoint, PROJECTOR), default=0)}
+    needs = [
+        Need(what, _encoder_bytes(n, scheme, kernels.get(what, 0)))
+        for what, n in encoders.items()
+        if n
+    ]
     vocabulary = config.vocab_size * config.hidden_size
     stored = max(t.size // max(math.prod(t.shape), 1) for t in checkpoint.tensors.stored.values())
     needs += [
@@ -131,10 +136,14 @@ def _sizes(checkpoint: Checkpoint, *prefixes: str) -> Iterator[int]:
             yield math.prod(stored.shape)
 
 
-def _encoder_bytes(numbers: int, scheme: str) -> int:
-    """As torch holds it, or as the library packs the graph: the latter is more."""
+def _encoder_bytes(numbers: int, scheme: str, kernel: int = 0) -> int:
+    """As torch holds it, with the copies of its largest kernel; or as the library packs the graph.
+
+    The former is more for a connector, the latter for a tower.
+    """
     kind = "fp32" if scheme == "fp32" else "fp16"
-    return round(numbers * FLOAT_BYTES[kind] * PACKED[kind]) + WORKING_BYTES
+    packed = round(numbers * FLOAT_BYTES[kind] * PACKED[kind])
+    return max(FLOAT * (numbers + KERNEL_COPIES * kernel), packed) + WORKING_BYTES
 
 
 def _reference_bytes(checkpoint: Checkpoint, numbers: int, frames: int) -> int:

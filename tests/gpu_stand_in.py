@@ -11,6 +11,7 @@ import inspect
 import re
 import weakref
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ class FakeDriver:
 
         def call(*arguments: Any) -> Any:
             inspect.signature(real).bind(*arguments)
+            _convert(real, arguments)
             if self._s.called(name):
                 return (self._s.failure,)
             values = own(*arguments)
@@ -207,6 +209,29 @@ class FakeDriver:
 
     def _cuEventDestroy(self, event: Any) -> None:
         assert int(event) == 5
+
+
+# Kinds of arguments that the real function took, as far as it goes without a driver.
+_taken: set[Any] = set()
+
+
+@lru_cache(maxsize=1)
+def _driverless(driver: Any) -> bool:
+    try:
+        driver.cuInit(0)
+    except RuntimeError:
+        return True
+    return False  # What follows would happen to a real GPU.
+
+
+def _convert(real: Any, arguments: tuple[Any, ...]) -> None:
+    """Has the real function convert arguments; it gets no further than to the missing driver."""
+    kinds = (real.__name__, *map(type, arguments))
+    if kinds in _taken or not _driverless(pytest.importorskip("cuda.bindings.driver")):
+        return
+    with pytest.raises(RuntimeError):
+        real(*arguments)
+    _taken.add(kinds)
 
 
 def overloads(function: Any) -> list[list[tuple[str, str, bool]]]:

@@ -10,7 +10,7 @@ import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from engines.errors import DeviceError, DeviceMemoryError
 Array = NDArray[Any]
 
 _NAME_BYTES = 256
+NO_GPU = "There is no NVIDIA GPU here; use --device cpu."
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def _call(cuda: Any, function: str, arguments: tuple[Any, ...]) -> Any:
             "The GPU's memory is full; close other programs that use it, take fewer frames, or use"
             " --device cpu."
         )
+    if status == cuda.CUresult.CUDA_ERROR_NO_DEVICE:
+        raise DeviceError(NO_GPU)
     raise DeviceError(
         f"The GPU failed ({function}: {getattr(status, 'name', status)}); try again, or use"
         " --device cpu."
@@ -121,24 +124,22 @@ def _gpu(ordinal: int, version: int) -> Gpu:
     return Gpu(ordinal, text, (major, minor), total, version)
 
 
-class Buffer:
-    """Memory of a GPU; given back by `free`, or when nothing refers to it any more.
+class _Memory:
+    """What the driver gave out; given back by `free`, or when nothing refers to it any more.
 
     Attributes:
-        address: where it begins; a multiple of 256.
-        nbytes: its size.
+        address: where it begins; 0 when it was given back.
     """
 
-    def __init__(self, device: "Device", nbytes: int) -> None:
+    _freed_by: ClassVar[str]
+
+    def __init__(self, device: "Device") -> None:
         self.address = 0
         self._device = device
-        self.nbytes = max(1, nbytes)  # The driver refuses to give out nothing.
         device.activate()
-        self.address = int(self._device.call("cuMemAlloc", self.nbytes))
-        device.given.add(self)
 
     def free(self) -> None:
-        """Gives the memory back when the stream is done with it."""
+        """Gives it back when the stream is done with it; no view of it may be used then."""
         address, self.address = self.address, 0
         if address and not self._device.closed:
             # A GPU that has failed gives nothing back, and that is no news by then.
@@ -146,7 +147,7 @@ class Buffer:
                 self._device.activate()
                 self._device.synchronise()
             with suppress(DeviceError):
-                self._device.call("cuMemFree", self._device.cuda.CUdeviceptr(address))
+                self._device.call(self._freed_by, address)
 
     def __del__(self) -> None:
         # Also where the constructor failed, and while the interpreter ends.
@@ -154,7 +155,24 @@ class Buffer:
             self.free()
 
 
-class Staging:
+class Buffer(_Memory):
+    """Memory of a GPU.
+
+    Attributes:
+        address: where it begins; a multiple of 256.
+        nbytes: its size.
+    """
+
+    _freed_by = "cuMemFree"
+
+    def __init__(self, device: "Device", nbytes: int) -> None:
+        super().__init__(device)
+        self.nbytes = max(1, nbytes)  # The driver refuses to give out nothing.
+        self.address = int(device.call("cuMemAlloc", self.nbytes))
+        device.given.add(self)
+
+
+class Staging(_Memory):
     """Page-locked memory of this computer, which the GPU copies from and to without a detour.
 
     Attributes:
@@ -162,28 +180,16 @@ class Staging:
         address: where it begins, an address of this computer.
     """
 
+    _freed_by = "cuMemFreeHost"
+
     def __init__(self, device: "Device", nbytes: int) -> None:
-        self.address = 0
-        self._device = device
-        device.activate()
-        self.address = int(self._device.call("cuMemHostAlloc", max(1, nbytes), 0))
-        block = (ctypes.c_uint8 * max(1, nbytes)).from_address(self.address)
-        self.array: Array = np.ctypeslib.as_array(block)
+        super().__init__(device)
+        size = max(1, nbytes)
+        self.address = int(device.call("cuMemHostAlloc", size, 0))
+        self.array: Array = np.ctypeslib.as_array(
+            (ctypes.c_uint8 * size).from_address(self.address)
+        )
         device.given.add(self)
-
-    def free(self) -> None:
-        """Gives the memory back when the stream is done with it; no view of it may be used then."""
-        address, self.address = self.address, 0
-        if address and not self._device.closed:
-            with suppress(DeviceError):
-                self._device.activate()
-                self._device.synchronise()
-            with suppress(DeviceError):
-                self._device.call("cuMemFreeHost", address)
-
-    def __del__(self) -> None:
-        with suppress(Exception):
-            self.free()
 
 
 class Device:
@@ -202,7 +208,7 @@ class Device:
         # Kept: memory may be given back at any moment, also in the middle of loading a library.
         self.cuda = library()
         self.closed = False
-        self.given: weakref.WeakSet[Buffer | Staging] = weakref.WeakSet()
+        self.given: weakref.WeakSet[_Memory] = weakref.WeakSet()
         self.call("cuInit", 0)
         self._handle = self.call("cuDeviceGet", gpu.ordinal)
         self._context = self.call("cuDevicePrimaryCtxRetain", self._handle)
@@ -262,8 +268,11 @@ class Device:
             DeviceMemoryError: two buffers of that size are not free.
         """
         source, target = Buffer(self, nbytes), Buffer(self, nbytes)
-        started, ended = self.call("cuEventCreate", 0), self.call("cuEventCreate", 0)
+        events: list[Any] = []
         try:
+            events += [self.call("cuEventCreate", 0)]
+            events += [self.call("cuEventCreate", 0)]
+            started, ended = events
             self.clear(source)
             self.copy(target.address, source.address, nbytes)  # Clocks rise with the first work.
             self.call("cuEventRecord", started, self._stream)
@@ -273,8 +282,9 @@ class Device:
             self.synchronise()
             return float(self.call("cuEventElapsedTime", started, ended)) / 1e3
         finally:
-            for event in (started, ended):
-                self.call("cuEventDestroy", event)
+            for event in events:
+                with suppress(DeviceError):
+                    self.call("cuEventDestroy", event)
             source.free()
             target.free()
 

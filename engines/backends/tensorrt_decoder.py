@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.backends.cuda_driver import Buffer, Device, Staging
-from engines.backends.tensorrt_rtx import Session
+from engines.backends.tensorrt_rtx import Session, refuse_not_finite
 from engines.engine_files import build_anew, build_command
 from engines.errors import DeviceError, DeviceMemoryError, EngineFileError
 
@@ -135,6 +135,7 @@ class DecoderSession:
         for start, stop in pieces(length, self._longest):
             self.session.refuse_stopped()
             self._step(inputs_embeds[:, start:stop], past + start, capacity, stop == length)
+        refuse_not_finite(self.session.path, "logits", self._next)
         return self._next
 
     def grow(self, arrays: Sequence[Any], used: int, needed: int, wanted: int) -> list[CacheArray]:

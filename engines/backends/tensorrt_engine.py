@@ -134,20 +134,25 @@ class Engine:
             DeviceMemoryError: the GPU has no room for it.
             DeviceError: the library or the GPU failed.
         """
-        trt = library()
         self.path, self.device, self.entry = path, device, entry
         self._kernels, self._kernel_bytes = kernels, -1
         self._log = _logger()
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._addresses: dict[str, int] = {}
+        self._settled = True
         device.activate()
-        self._runtime = self.ask(trt.Runtime, self._log)
+        try:
+            self._open(plan)
+        except AttributeError as error:  # Of a version that has it no more.
+            raise self._failure(Engine, str(error)) from error
+
+    def _open(self, plan: mmap.mmap | bytes) -> None:
+        self._runtime = self.ask(library().Runtime, self._log)
         self._refuse_unfit(plan)
         self._engine = self.ask(self._runtime.deserialize_cuda_engine, plan)
         self.inputs, self.outputs = self._tensors()
         self._check_tensors()
         self._config, self._cache, self._context = self._open_context()
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        self._addresses: dict[str, int] = {}
-        self._settled = True
 
     def ask(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Calls the library; None, False and its exceptions are failures.

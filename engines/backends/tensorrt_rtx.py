@@ -4,6 +4,8 @@ Everything a run needs is queued on one stream, which is waited for before a res
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,19 @@ class Session:
             Cancelled: `stop` was called.
         """
         self.refuse_stopped()
+        try:
+            results = self._run(feeds)
+        except DeviceError:
+            # What is queued may still read the arrays, and write into those that nobody gets now.
+            with suppress(DeviceError):
+                self.engine.device.synchronise()
+            raise
+        self.refuse_stopped()
+        for name, result in results.items():
+            refuse_not_finite(self.path, name, result)
+        return results
+
+    def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         engine, device = self.engine, self.engine.device
         device.activate()
         arrays = {name: np.ascontiguousarray(feeds[name]) for name in self.inputs}
@@ -66,7 +81,6 @@ class Session:
         for name, result in results.items():
             device.download(result, self._buffers[name].address)
         device.synchronise()
-        self.refuse_stopped()
         return results
 
     def stop(self) -> None:
@@ -96,6 +110,18 @@ class Session:
                 buffer.free()
             buffer = self._buffers[name] = Buffer(self.engine.device, nbytes)
         return buffer.address
+
+
+def refuse_not_finite(path: Path, name: str, result: Array) -> None:
+    """Raises DeviceError for a result with NaN or infinity in it: 16 bits overflow.
+
+    The graph, which computes in 32, may well give a number.
+    """
+    if not np.isfinite(result).all():
+        raise DeviceError(
+            f"{path.name} gave numbers in {name} that are not finite; report this, and use --device"
+            " cpu."
+        )
 
 
 def _infos(tensors: Mapping[str, tuple[str, tuple[int | str, ...]]]) -> dict[str, TensorInfo]:

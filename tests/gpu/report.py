@@ -45,9 +45,10 @@ def report(bundle: Path, context: int | None, run: Run | None = None) -> list[st
     failures: list[str] = []
 
     def say(text: str) -> None:
-        print(_named(text, bundle).rstrip())
+        print(_named(text, bundle).rstrip(), flush=True)
 
     def step(name: str, module: str, *arguments: str) -> None:
+        print(f"{name} …", file=sys.stderr, flush=True)  # A large model takes minutes.
         done = run(module, *arguments)
         say(f"\n== {name}\n{done.stderr}{done.stdout}")
         if done.returncode:

@@ -19,6 +19,7 @@ import torch
 from onnx import TensorProto
 
 from engines.config import VerificationRow
+from engines.part_memory import MOST_FRAMES, MOST_NEW
 from export.bundle_decoder import BundleDecoder, write_compilable
 from export.compare import (
     logit_positions,
@@ -29,7 +30,7 @@ from export.compare import (
     run_tensorrt_decoder,
 )
 from export.compilable import write_plain_attention
-from export.engine_sources import CONTEXT, MOST_FRAMES, MOST_NEW
+from export.engine_sources import CONTEXT
 from export.graph.audio import write_audio
 from export.graph.builder import DataFile, Graph
 from export.graph.decoder import ONNXRUNTIME, DecoderWriter, layer_weights

@@ -30,7 +30,8 @@ def test_one_flat_record(tiny_bundle: Path, fake_media: Any) -> None:
     assert record["new_tokens"] == 3
     assert record["prefill_tokens_per_s"] > 0
     assert record["decode_tokens_per_s"] > 0
-    assert record["first_token_s"] >= record["media_s"] + record["encode_s"]
+    before_s = record["media_s"] + record["encode_s"]
+    assert record["first_token_s"] >= before_s - 2e-4  # Each is rounded by itself.
     assert record["bundle"]["scheme"] == "fp32"
     read = record["decode_bytes_per_token"] * record["decode_tokens_per_s"]
     assert record["decode_share_of_memory"] == pytest.approx(

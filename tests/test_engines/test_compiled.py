@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import engines
-from engines import devices, engine_key
+from engines import devices, engine_key, part_memory
 from engines.backends.cuda_driver import Device
 from engines.backends.tensorrt_decoder import pieces
 from engines.backends.tensorrt_engine import compiler
@@ -170,6 +170,38 @@ def test_an_engine_is_tested_once_a_machine(
     stand_in.executions.clear()
     ask(load(folder))
     assert len(stand_in.executions) == first
+
+
+def test_what_has_not_passed_yet_is_told_from_what_has(folder: Path, stand_in: StandIn) -> None:
+    later = "A compiled engine runs it on the NVIDIA GeForce RTX 4060 (sm89), if it passes its test"
+    model = load(folder)
+    before = {part.part: part.reason for part in model.sessions.devices()}
+    assert all(said == f"{later} before it is first used." for said in before.values())
+    model.sessions.get("audio")
+    for now in (model, load(folder)):
+        after = {part.part: part.reason for part in now.sessions.devices()}
+        assert after["audio"] == later.partition(", if")[0] + "."
+        assert after["decoder"] == before["decoder"]
+
+
+def test_numbers_that_are_not_finite_cost_nothing_but_time(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(folder)
+    ask(model)
+    model.forget()
+    real, tokens = FakeIExecutionContext._compute, iter(range(1000))
+
+    def overflowing(self: Any, shapes: Any, addresses: Any) -> None:
+        real(self, shapes, addresses)
+        if shapes.get("inputs_embeds", (1, 0))[1] == 1 and next(tokens) > 4:
+            stand_in.array(addresses["logits"], "FLOAT", (8,))[3] = np.nan
+
+    monkeypatch.setattr(FakeIExecutionContext, "_compute", overflowing)
+    result = ask(model)
+    assert result.token_ids == wanted
+    assert places(result) == {**dict.fromkeys(GRAPHS, "tensorrt"), "decoder": "cpu"}
+    assert "gave numbers in logits that are not finite" in reason(result, "decoder")
 
 
 def test_the_decoder_s_test_writes_a_token_too(folder: Path, stand_in: StandIn) -> None:
@@ -604,7 +636,7 @@ def test_a_longer_prompt_than_the_engine_was_built_for(folder: Path, stand_in: S
 
 @pytest.mark.parametrize(
     ("free", "encoders", "sentence"),
-    [(1, "cpu", "too small for any part"), (1000, "tensorrt", "The decoder does not fit")],
+    [(1, "cpu", "too small for any part"), (100_000, "tensorrt", "The decoder does not fit")],
 )
 def test_what_has_no_room_on_the_gpu_runs_on_the_cpu(
     folder: Path,
@@ -645,6 +677,35 @@ def test_encoders_take_turns_where_the_gpu_is_tight(
     assert most == 1
     assert model.sessions.compiled is not None
     assert sorted(model.sessions.compiled._open) == ["audio", "decoder"]  # The last, and it.
+
+
+def test_what_goes_in_and_comes_out_takes_what_was_planned(
+    folder: Path, wanted: tuple[int, ...], stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As many frames and positions as are asked for here, so that the plan is for these.
+    monkeypatch.setattr(part_memory, "MOST_FRAMES", 1)
+    monkeypatch.setattr(part_memory, "MOST_NEW", 16)
+    model = load(folder)
+    ask(model)
+    # The connector of this bundle keeps all tokens, whatever it is called.
+    vision = dataclasses.replace(model.config.vision, projector_type="linear")
+    config = dataclasses.replace(model.config, vision=vision)
+    planned = part_memory.passing_bytes(config, CAPACITY)
+    assert model.sessions.compiled is not None
+    opened, decoder = model.sessions.compiled._open, model.sessions.compiled._decoder
+    taken = {
+        graph: sum(buffer.nbytes for buffer in session._buffers.values())
+        for graph, session in opened.items()
+    }
+    assert decoder is not None
+    assert decoder._block is not None
+    taken["decoder"] = decoder._block.buffer.nbytes
+    assert {graph: planned[graph] - taken[graph] for graph in GRAPHS[:2]} == dict.fromkeys(
+        GRAPHS[:2], 0
+    )
+    # A window's last two steps have no whole frame; what lies in one piece is aligned.
+    assert planned["audio"] - taken["audio"] == 2 * 128 * 4
+    assert 0 <= taken["decoder"] - planned["decoder"] < 5 * 256
 
 
 def test_a_model_gives_the_gpu_back_and_takes_it_again(

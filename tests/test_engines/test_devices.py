@@ -1,13 +1,18 @@
 import sys
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
+import engines
 from assets import demo_bundle
-from engines import devices
+from engines import devices, sessions
 from engines.backends import onnxruntime as backend
 from engines.backends import tensorrt_engine
-from engines.bundle import read_bundle
+from engines.bundle import open_bundle, read_bundle
+from engines.config import ClipOptions
 from engines.devices import (
     engine_gpu,
     machine,
@@ -17,6 +22,10 @@ from engines.devices import (
     resolve,
 )
 from engines.errors import DeviceError
+from engines.events import Result
+from engines.messages import clip_message
+from engines.placement import CONTEXT_BYTES
+from engines.sampling import GenerateOptions
 from tests import gpu_stand_in
 
 
@@ -68,6 +77,88 @@ def test_auto_takes_compiled_engines_where_they_can_run(monkeypatch: pytest.Monk
     with_provider(monkeypatch, "CUDAExecutionProvider")
     assert [onnx_device(found, part) for part in ("audio", "decoder")] == ["cuda", "cpu"]
     assert engine_gpu().arch == "sm89"
+
+
+def ask(bundle: Path, device: str) -> Result:
+    model = engines.load(bundle, device, threads=1, keep_encodings=False)
+    question = clip_message(ClipOptions(Path("film.mp4")), "What is it?")
+    *_, result = model.generate([question], GenerateOptions(max_new_tokens=6, ignore_eos=True))
+    assert isinstance(result, Result)
+    return result
+
+
+def on_cuda(monkeypatch: pytest.MonkeyPatch, when: str, *graphs: str) -> None:
+    """Stands for ONNX Runtime's CUDA, which is not here: of some graphs it runs out of memory."""
+    real = sessions.open_session
+
+    def full(*_: Any) -> None:
+        raise DeviceError("The GPU has no room for it.")
+
+    def opened(path: Path, device: str, threads: int | None) -> backend.Session:
+        fails = device == "cuda" and path.stem in graphs
+        if fails and when == "opened":
+            full()
+        session = real(path, "cpu", threads)
+        if fails and when == "run":
+            monkeypatch.setattr(session, "run", full)
+        return session
+
+    with_gpu(monkeypatch)
+    with_provider(monkeypatch, "CPUExecutionProvider", "CUDAExecutionProvider")
+    monkeypatch.setattr(sessions, "open_session", opened)
+
+
+@pytest.mark.parametrize("when", ["opened", "run"])
+def test_a_graph_that_cuda_has_no_room_for_goes_on_on_the_cpu(
+    tiny_bundle: Path, fake_media: Any, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    wanted = ask(tiny_bundle, "cpu").token_ids
+    on_cuda(monkeypatch, when, "projector", "audio")
+    found = ask(tiny_bundle, "auto")
+    assert found.token_ids == wanted
+    places = {part.part: part for part in found.devices}
+    assert [part.device for part in found.devices] == ["cuda", "cpu", "cpu", "cpu"]
+    said = "The encoders run on the GPU (CUDA), the language model runs on the CPU."
+    assert places["vision_tower"].reason == places["decoder"].reason == said
+    assert places["audio"].reason == f"{said} The GPU has no room for it."
+    # Who asks for it by name is told that it does not work.
+    with pytest.raises(DeviceError, match="no room for it"):
+        ask(tiny_bundle, "cuda")
+
+
+def test_what_left_the_gpu_counts_as_open_on_the_cpu(
+    tiny_bundle: Path, fake_media: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_cuda(monkeypatch, "run", "audio")
+    model = engines.load(tiny_bundle, "auto", threads=1, keep_encodings=False)
+    model.encode_audio(np.zeros((1, 8, 128), np.float32))
+    assert model.sessions.on_cpu() == {"audio": False}
+
+
+@pytest.mark.parametrize(
+    ("device", "memory", "places", "reason"),
+    [
+        ("auto", "8192 MiB", ["gpu", "gpu", "gpu", "cpu", "cpu", "gpu"], "The decoder would move"),
+        ("cuda", "8192 MiB", ["gpu"] * 6, "Everything fits on the GPU."),
+        ("cuda", "[N/A]", ["cpu"] * 5, "Everything runs on the CPU."),
+        ("cpu", "8192 MiB", ["cpu"] * 5, "Everything runs on the CPU."),
+    ],
+)
+def test_the_plan_of_memory_knows_cuda(
+    tiny_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    memory: str,
+    places: list[str],
+    reason: str,
+) -> None:
+    with_provider(monkeypatch, "CPUExecutionProvider", "CUDAExecutionProvider")
+    with_gpu(monkeypatch, f"{memory}\n")
+    planned = sessions.Sessions(open_bundle(tiny_bundle), resolve(device), None).plan(None)
+    assert [row.where for row in planned.rows] == places
+    assert planned.reason.startswith(reason)
+    if len(places) == 6:
+        assert planned.rows[-1].nbytes == CONTEXT_BYTES
 
 
 def test_tensorrt_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,7 +152,7 @@ def test_a_second_program_waits_for_the_first_and_goes_by_what_came_of_it(
 
     def first() -> VerificationRow:
         entered.set()
-        assert let_go.wait(30)
+        assert let_go.wait(60)
         tested.append("first")
         return GOOD
 
@@ -166,12 +166,12 @@ def test_a_second_program_waits_for_the_first_and_goes_by_what_came_of_it(
         for one in (first, second)
     ]
     threads[0].start()
-    assert entered.wait(30)
+    assert entered.wait(60)
     threads[1].start()
     time.sleep(0.3)
     let_go.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert tested == ["first"]
     assert has_passed(ENGINE)
 
@@ -227,6 +227,56 @@ def test_an_engine_built_anew_is_forgotten_though_its_bytes_are_the_same() -> No
         record(key, Outcome("failed", "no", engine))
     forget_engine("a")
     assert [key for key in "123" if recall(key)] == ["2"]
+
+
+def test_a_list_larger_than_any_that_is_written_proves_nothing(user_data: Path) -> None:
+    # The most that is kept, in a script that takes twelve bytes a letter, is read back.
+    detail = "\N{GRINNING FACE}" * 9000
+    others = range(engine_trust.MOST_RECORDS)
+    records = {str(number): Outcome("failed", detail, "a" * 64) for number in others}
+    engine_trust._write(records | {ENGINE.key: Outcome("passed", detail, ENGINE.sha256)})
+    path = engine_trust.records_path()
+    assert 2 << 20 < path.stat().st_size <= engine_trust.MAX_RECORDS_BYTES
+    assert has_passed(ENGINE)
+    assert recall("0") is None
+    assert recall("1") is not None
+    # One byte more than that, and nobody reads on.
+    with path.open("ab") as file:
+        file.truncate(engine_trust.MAX_RECORDS_BYTES)
+    path.write_bytes(path.read_bytes().replace(b"\0", b" "))
+    assert has_passed(ENGINE)
+    with path.open("ab") as file:
+        file.write(b" ")
+    assert not has_passed(ENGINE)
+    for text in (b"\xff" * 100, b"[" * 100_000, b'{"k": 1' + b"0" * 10_000 + b"}"):
+        path.write_bytes(text)
+        assert not has_passed(ENGINE)
+    prove(ENGINE, "encode_audio", lambda: GOOD, lambda: False)
+    assert has_passed(ENGINE)
+
+
+@posix  # Elsewhere a file with a hole takes its size.
+def test_a_list_that_never_ends_is_not_read_to_its_end() -> None:
+    engine_trust.records_path().touch()
+    os.truncate(engine_trust.records_path(), 1 << 40)
+    assert not has_passed(ENGINE)
+    prove(ENGINE, "encode_audio", lambda: GOOD, lambda: False)
+    assert has_passed(ENGINE)
+
+
+@posix  # Elsewhere a file with a hole takes its size.
+@pytest.mark.parametrize("name", ["crash", "ended"])
+def test_notes_of_ends_that_never_end_are_read_to_a_bound(user_data: Path, name: str) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    record(ENGINE.key, Outcome("begun", "encode_audio", ENGINE.sha256, 0, gone.pid))
+    with engine_trust.records_path().with_suffix(f".{name}").open("wb") as file:
+        file.write(b"Fatal Python error: Aborted" if name == "crash" else str(gone.pid).encode())
+        file.truncate(1 << 40)  # Of nothing: a file with a hole.
+    found = judged()
+    assert found is not None
+    assert len(found.detail) < 5000
+    assert not list(user_data.glob(f"*.{name}"))
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing_and_stops_nobody(

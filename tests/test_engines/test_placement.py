@@ -6,13 +6,22 @@ from typing import Any
 import pytest
 
 from assets import demo_bundle
+from engines import part_memory as part_memory_module
 from engines.bundle import read_bundle
 from engines.config import BundleConfig, FileConfig
-from engines.part_memory import PartMemory, cache_bytes, graph_bytes, part_memory
+from engines.engine_files import EngineFile
+from engines.part_memory import (
+    PartMemory,
+    cache_bytes,
+    graph_bytes,
+    part_memory,
+    passing_bytes,
+)
 from engines.placement import (
     CONTEXT_BYTES,
     LEAST_CONTEXT,
     MARGIN,
+    NO_ENGINE,
     Free,
     Placement,
     place,
@@ -64,9 +73,16 @@ def config_of(model: str) -> BundleConfig:
         max_position_embeddings=32768,
     )
     vision = dataclasses.replace(
-        demo.vision, image_size=336, hidden_size=1024, num_frames=16, tokens_per_frame=576
+        demo.vision,
+        image_size=336,
+        patch_size=14,
+        hidden_size=1024,
+        num_frames=16,
+        tokens_per_frame=576,
     )
-    audio = dataclasses.replace(demo.audio, tokens_per_window=1496)  # type: ignore[type-var]
+    audio = dataclasses.replace(  # type: ignore[type-var]
+        demo.audio, tokens_per_window=1496, window_s=30.0
+    )
     files = {name: FileConfig(0, "") for name in demo.files}
     files |= {f"{graph}.data": FileConfig(int(size), "") for graph, size in sizes.items()}
     return dataclasses.replace(demo, decoder=decoder, vision=vision, audio=audio, files=files)
@@ -115,6 +131,108 @@ def test_the_demo_fits_everywhere(card: int) -> None:
 )
 def test_a_7b_model(card: int, wanted: Any) -> None:
     assert summary(plan("7B", card)) == wanted
+
+
+# 32 frames, a window of 30 s, 512 new positions beside a cache of 8,192; 32-bit numbers.
+TOWER_PASSES = 4 * 2 * (3 * 336**2 + 576 * 1024)
+CONNECTOR_PASSES = 4 * (32 * 576 * 1024 + 17 * 13**2 * 4096)
+SOUND_PASSES = 4 * (3000 * 128 + 1496 * 4096)
+DECODER_PASSES = 512 * (4 * 4096 + 8 + 8192) + 4 * 32000
+
+
+def test_what_goes_in_and_comes_out_is_known_before_anything_is_loaded() -> None:
+    config = config_of("7B")
+    assert passing_bytes(config, 8192) == {
+        "vision_tower": TOWER_PASSES,
+        "projector": CONNECTOR_PASSES,
+        "audio": SOUND_PASSES,
+        "decoder": DECODER_PASSES,
+    }
+    # A short cache is read at once at the most.
+    assert passing_bytes(config, 256)["decoder"] == 256 * (4 * 4096 + 8 + 256) + 4 * 32000
+    vision = dataclasses.replace(config.vision, projector_type="mlp2x_gelu", num_frames=64)
+    other = dataclasses.replace(config, vision=vision, audio=None)
+    assert passing_bytes(other, 256)["projector"] == 4 * 64 * 576 * (1024 + 4096)
+    assert "audio" not in passing_bytes(other, 256)
+
+
+@pytest.mark.parametrize(
+    ("card", "wanted"),
+    [
+        (6, DECODER_PASSES),
+        (8, DECODER_PASSES + CONNECTOR_PASSES),  # The encoders take turns: that is the largest.
+        (12, DECODER_PASSES + CONNECTOR_PASSES + TOWER_PASSES + SOUND_PASSES),
+        (16, DECODER_PASSES + CONNECTOR_PASSES + TOWER_PASSES + SOUND_PASSES),
+        (24, DECODER_PASSES + CONNECTOR_PASSES + TOWER_PASSES + SOUND_PASSES),
+    ],
+)
+def test_what_goes_in_and_comes_out_counts_on_the_gpu_alone(
+    card: int, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = plan("7B", card)
+    nothing = dict.fromkeys(("vision_tower", "projector", "audio", "decoder"), 0)
+    monkeypatch.setattr(part_memory_module, "passing_bytes", lambda *_: nothing)
+    without = plan("7B", card)
+    assert summary(found) == summary(without)
+    assert found.gpu_bytes - without.gpu_bytes == wanted
+    assert found.ram_bytes == without.ram_bytes
+    if card > 6:  # All on the GPU: the largest file, on its way.
+        assert found.ram_bytes == graph_bytes(config_of("7B"), "decoder")
+    # On a card that holds just the rest, it decides.
+    just = (without.gpu_bytes + 1) / (1 - MARGIN) / GB
+    assert summary(plan("7B", just)) == summary(without)
+    monkeypatch.undo()
+    assert summary(plan("7B", just)) != summary(found)
+
+
+def engine(weights: float, activations: float) -> EngineFile:
+    tensors: dict[str, Any] = {"inputs": {}, "outputs": {}, "profiles": {}}
+    sizes = {"weights_bytes": int(weights), "activation_bytes": int(activations)}
+    return EngineFile(
+        "x.engine", int(weights + 4.5e6), "", "", "", "fp16", **tensors, **sizes, build_s=1.0
+    )
+
+
+# Megabytes as the compiler told them (docs/benchmarks.md); the decoder's weights are of 32 layers.
+BUILT = {
+    "vision_tower": engine(583.2e6, 491.6e6),
+    "projector": engine(978e6, 1210e6),
+    "audio": engine(212.1e6, 1048.5e6),
+    "decoder": engine(3730e6, 359.2e6),
+}
+
+
+def test_an_engine_s_activations_come_to_what_goes_in_and_out() -> None:
+    engines = {"projector": BUILT["projector"]}
+    found = {part.part: part for part in part_memory(config_of("7B"), 8192, engines=engines)}
+    assert found["projector"].gpu_bytes == 978_000_000
+    assert found["projector"].opening_bytes == 982_500_000
+    assert found["projector"].gpu_working_bytes == 1_210_000_000 + CONNECTOR_PASSES
+    tower = found["vision_tower"]
+    assert tower.gpu_working_bytes == tower.working_bytes + TOWER_PASSES
+
+
+@pytest.mark.parametrize(
+    ("card", "context", "wanted", "nbytes"),
+    [
+        (6, 4096, ("gpu", "cpu", True, 4096), 5.11e9),
+        (8, 4096, ("gpu", "gpu", False, 4096), 7.42e9),
+        (12, 4096, ("gpu", "gpu", True, 4096), 9.79e9),
+        (16, 4096, ("gpu", "gpu", True, 4096), 9.79e9),
+        (24, 4096, ("gpu", "gpu", True, 4096), 9.79e9),
+        (6, 8192, ("gpu", "cpu", True, 8192), 5.65e9),
+        (8, 8192, ("gpu", "cpu", True, 8192), 5.65e9),
+        (12, 8192, ("gpu", "gpu", True, 8192), 10.33e9),
+    ],
+)
+def test_a_7b_model_by_what_its_engines_take(
+    card: int, context: int, wanted: Any, nbytes: float
+) -> None:
+    config, free = config_of("7B"), Free(card * GB, 64 * GB)
+    parts = part_memory(config, context, engines=BUILT)
+    found = place(parts, (cache_bytes(config, 1, 2), cache_bytes(config, 1)), context, free)
+    assert summary(found) == wanted
+    assert found.gpu_bytes == pytest.approx(nbytes, rel=1e-3)
 
 
 @pytest.mark.parametrize("card", CARDS)
@@ -174,13 +292,28 @@ def test_the_order_of_giving_up_is_encoders_then_context_then_the_decoder() -> N
     assert nothing.gpu_bytes == 0
 
 
+def test_what_is_on_its_way_to_the_gpu_is_in_this_computer_s_memory() -> None:
+    parts = [
+        dataclasses.replace(part("audio", 200, 100), opening_bytes=250),
+        dataclasses.replace(part("decoder", 4000, 400), opening_bytes=4100),
+    ]
+    assert place(parts, (1, 2), 100, Free(9000, 4100), 0).ram_bytes == 4100
+    assert place(parts, (1, 2), 100, Free(9000, 4100), 0).fits
+    assert not place(parts, (1, 2), 100, Free(9000, 4099), 0).fits
+    # The decoder on the CPU, packed, with its cache; the encoder's file comes to that.
+    found = place(parts, (1, 2), 100, Free(4000, None), 0)
+    assert found.where("decoder") == "cpu"
+    assert found.ram_bytes == 2 * 4000 + 400 + 2 * 100 + 250
+    assert place(parts, (1, 2), 100, Free(None, None), 0).ram_bytes == 2 * 4200 + 500 + 2 * 100
+
+
 def test_a_decoder_without_an_engine_takes_no_room_from_the_encoders() -> None:
     parts = (part("vision_tower", 900, 100), part("decoder", 4000, 400))
     free = Free(5000, None)
     assert summary(place(parts, (1, 2), 500, free, 0))[:2] == ("cpu", "gpu")
     found = place(parts, (1, 2), 100, Free(4800, None), 0)
     assert (found.where("decoder"), found.where("vision_tower")) == ("gpu", "cpu")
-    found = place(parts, (1, 2), 100, Free(4800, None), 0, decoder_on_gpu=False)
+    found = place(parts, (1, 2), 100, Free(4800, None), 0, no_decoder=NO_ENGINE)
     assert (found.where("decoder"), found.where("vision_tower")) == ("cpu", "gpu")
     assert found.reason.startswith("The decoder has no engine for this GPU and runs on the CPU;")
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engines.backends import cuda_driver
+from engines.backends import cuda_driver, tensorrt_engine
 from engines.backends import onnxruntime as ort
 from engines.backends.cuda_driver import Buffer, Device, gpus
 from engines.backends.tensorrt_decoder import DecoderSession, pieces
@@ -396,6 +396,81 @@ def test_without_a_driver_the_sentence_says_so(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cuda_driver, "library", lambda: NoDriver)
     with pytest.raises(DeviceError, match=r"no NVIDIA driver.*--device cpu"):
         gpus()
+
+
+def test_a_driver_without_a_gpu_is_told_from_one_that_failed(stand_in: StandIn) -> None:
+    stand_in.fail_at, stand_in.failure = 0, stand_in.driver.CUresult.CUDA_ERROR_NO_DEVICE
+    with pytest.raises(DeviceError, match=r"^There is no NVIDIA GPU here; use --device cpu\.$"):
+        gpus()
+    stand_in.calls.clear()
+    stand_in.failure = stand_in.driver.CUresult.CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
+    with pytest.raises(DeviceError, match=r"failed \(cuInit: CUDA_ERROR_SYSTEM_DRIVER_MISMATCH\);"):
+        gpus()
+
+
+@pytest.mark.parametrize("name", ["Runtime", "CudaGraphStrategy", "EngineValidity"])
+def test_a_library_that_lacks_what_is_called_is_a_sentence(
+    stand_in: StandIn, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    whole = tensorrt_engine.library()
+
+    class Lacking:
+        def __getattr__(self, wanted: str) -> Any:
+            if wanted == name:
+                raise AttributeError(f"module 'tensorrt_rtx' has no attribute '{name}'")
+            return getattr(whole, wanted)
+
+    lacking = Lacking()
+    monkeypatch.setattr(tensorrt_engine, "library", lambda: lacking)
+    with pytest.raises(DeviceError, match=rf"failed with a\.engine \(Engine: .*'{name}'\); use"):
+        open_and_forget(stand_in, tiny_bundle / "vision_tower.onnx")
+
+
+@pytest.mark.parametrize("call", ["cuMemcpyDtoHAsync", "execute_async_v3"])
+def test_nothing_is_queued_any_more_when_a_run_has_failed(
+    open_engine: Callable[..., Session], tiny_bundle: Path, stand_in: StandIn, call: str
+) -> None:
+    session = open_engine(TOWER, tiny_bundle / "vision_tower.onnx")
+    feeds = {"pixel_values": np.zeros((1, 3, 8, 8), np.float32)}
+    session.run(feeds)
+    stand_in.calls.clear()
+    session.run(feeds)
+    at = stand_in.calls.index(call)
+    stand_in.calls.clear()
+    stand_in.fail_at = at
+    stand_in.failure = (
+        stand_in.driver.CUresult.CUDA_ERROR_LAUNCH_FAILED if call.startswith("cu") else False
+    )
+    with pytest.raises(DeviceError):
+        session.run(feeds)
+    # What would read the arrays, or write into them, has happened before they go.
+    assert (stand_in.failed, stand_in.queued) == (call, [])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_a_failure_of_the_engine(
+    open_engine: Callable[..., Session],
+    decoder: DecoderSession,
+    embeds: np.ndarray[Any, Any],
+    tiny_bundle: Path,
+    stand_in: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    value: float,
+) -> None:
+    session = open_engine(TOWER, tiny_bundle / "vision_tower.onnx")
+    cache = decoder.grow([], 0, 32, 32)
+    real = gpu_stand_in.FakeIExecutionContext._compute
+
+    def overflowing(self: Any, shapes: Any, addresses: Any) -> None:
+        real(self, shapes, addresses)
+        for name in {"logits", "vision_features"} & set(addresses):
+            stand_in.array(addresses[name], "FLOAT", (8,))[3] = value
+
+    monkeypatch.setattr(gpu_stand_in.FakeIExecutionContext, "_compute", overflowing)
+    with pytest.raises(DeviceError, match=r"vision_tower\.engine gave .* vision_features that are"):
+        session.run({"pixel_values": np.zeros((1, 3, 8, 8), np.float32)})
+    with pytest.raises(DeviceError, match=r"decoder\.engine gave numbers in logits that are not"):
+        decoder.run(embeds[:, :2], 0, cache)
 
 
 def test_the_version_is_that_of_the_installed_package() -> None:

@@ -7,10 +7,12 @@ memory laid out as the GPU's would be.
 import hashlib
 import io
 import json
+import re
 import shutil
 import subprocess
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from app.selftest import measured, text
 from assets import demo_bundle, demo_clips
 from engines import devices, engine_key
 from engines.backends.cuda_driver import gpus
+from engines.backends.tensorrt_decoder import DecoderSession
 from engines.bundle import open_bundle
 from engines.config import ClipOptions
 from engines.errors import DeviceError
@@ -102,10 +105,13 @@ def test_the_self_test_for_people(
     folder: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engines.roofline.COPY_BYTES", 1 << 20)
-    monkeypatch.setattr("app.selftest.READ_TOKENS", 20)
     monkeypatch.setattr("app.selftest.WRITTEN_TOKENS", 4)
     found = measured(folder, "tensorrt", exact=False, threads=1)
     assert found.problems == ()
+    # The engine is timed, and not the graph that would take over behind its last position.
+    assert found.speed is not None
+    assert found.speed.past < CONTEXT
+    assert {part.device for part in found.devices} == {"tensorrt"}
     assert [row.graph for row in found.rows] == ["encode_video", "encode_audio", "next_logits"]
     assert all(passed(row) for row in found.rows)
     assert [row.tolerance for row in found.rows] == [2e-2, 2e-2, 2e-2]
@@ -118,12 +124,48 @@ def test_the_self_test_for_people(
     assert sum("A compiled engine runs it on the NVIDIA GeForce" in line for line in lines) == 4
     assert sum(line.endswith("passed") for line in lines) == 3
     assert "GPU: NVIDIA GeForce RTX 4060, sm89" in lines
+    at = lines.index("each engine between the ONNX graphs of its test:")
+    for line, graph in zip(lines[at + 1 :], GRAPHS, strict=False):
+        assert re.fullmatch(rf"{graph} +passed: \w+ differs by \S+ of the largest value", line), (
+            line
+        )
     # An engine that computes something else: the report says what took its place.
     decoder = next(plan for plan in stand_in.models if plan.startswith(b"decoder"))
     stand_in.models[decoder] = stand_in.models[b"vision_tower.onnx for sm89"]
     found = measured(folder, "tensorrt", exact=False, threads=1)
     assert [p for p in found.problems if p.startswith("decoder runs on cpu: ")]
+    assert found.alone["decoder"].startswith("failed: ")
+    assert found.alone["projector"].startswith("passed: ")
     assert np.isfinite([row.max_rel for row in found.rows]).all()
+
+
+def test_what_gives_up_while_it_is_timed_did_not_run(
+    folder: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.roofline.COPY_BYTES", 1 << 20)
+    monkeypatch.setattr("app.selftest.READ_TOKENS", 20)
+    monkeypatch.setattr("app.selftest.WRITTEN_TOKENS", 4)
+    real = DecoderSession.run
+
+    def failing(self: DecoderSession, embeds: Any, past: int, cache: Any) -> Any:
+        if past > 20:
+            raise DeviceError("The GPU failed.")
+        return real(self, embeds, past, cache)
+
+    monkeypatch.setattr(DecoderSession, "run", failing)
+    found = measured(folder, "tensorrt", exact=False, threads=1)
+    assert found.problems == ("decoder runs on cpu: The GPU failed.",)
+    with monkeypatch.context() as patch:
+        patch.setattr("app.selftest.decoder_speed", failed)
+        found = measured(folder, "cpu", exact=False, threads=1)
+    assert found.problems == ("speed: No more.",)
+    monkeypatch.setattr("app.selftest.memory_bytes_per_s", lambda *_: None)
+    lines = text(measured(folder, "cpu", exact=False, threads=1)).splitlines()
+    assert lines[-1] == "share of the roof: not known, for the memory's speed is not"
+
+
+def failed(*_: Any) -> None:
+    raise DeviceError("No more.")
 
 
 def here(module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -148,6 +190,11 @@ def test_the_report_of_a_machine_with_a_gpu(
     assert (lines[0], lines[-1]) == ("```", "```")
     assert lines[-2] == "everything is as it should be"
     assert "4 engines by TensorRT for RTX" in printed
+    rows = lines[lines.index("== doctor") : lines.index("== selftest on tensorrt")]
+    plan = [row.split()[:2] for row in rows if re.match(r"\S+( driver)? +gpu ", row)]
+    assert plan == [*([graph, "gpu"] for graph in GRAPHS), ["cache", "gpu"], ["GPU", "driver"]]
+    assert sum(" if it passes its test before it is first used." in row for row in rows) == 4
+    assert sum("  passed: " in line for line in lines) == 4
     for device in ("tensorrt", "cpu"):
         assert f"== selftest on {device}" in lines
         assert f"== bench on {device}" in lines

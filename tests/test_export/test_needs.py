@@ -13,6 +13,7 @@ from export.checkpoint import Checkpoint
 from export.needs import PROGRAM_BYTES, Need, check_needs, decoder_in_pieces, memory_needs
 from export.plan import ExportOptions, Plan, make_plan
 from export.reference.decoder import DecoderConfig
+from export.tensor_names import PROJECTOR
 from export.unfinished import part_folder
 from tests.golden import checkpoint
 from tests.oracles.random_checkpoint import full_config, tensor_shapes
@@ -162,6 +163,27 @@ def test_a_decoder_larger_than_memory_is_checked_layer_by_layer(
     assert f"checking {checking}" in {need.what for need in found}
     if most:
         assert found[0].bytes < most * 1e9
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel", "measured"),
+    # docs/benchmarks.md: what the connector took, the program included.
+    [("7b-16f", 4096**2 * 8, 4.0e9), ("72b", 8192**2 * 8, 12.9e9)],
+)
+def test_the_connector_is_reckoned_with_the_copies_of_its_largest_kernel(
+    name: str, kernel: int, measured: float
+) -> None:
+    model = published(name)
+    sizes = [
+        math.prod(tensor.shape)
+        for key, tensor in model.tensors.stored.items()
+        if key.startswith(PROJECTOR)
+    ]
+    assert max(sizes) == kernel
+    options = ExportOptions(method="rtn")
+    needed = bytes_of(memory_needs(model, make_plan(model, options), options), "the connector")
+    assert needed == 4 * (sum(sizes) + 2 * kernel) + needs.WORKING_BYTES
+    assert measured < needed + PROGRAM_BYTES < 1.1 * measured
 
 
 def test_what_it_takes_is_said(target: Path) -> None:
