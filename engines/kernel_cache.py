@@ -24,10 +24,13 @@ def kernel_file(gpu: str, driver: str, version: str, engine_sha256: str) -> Path
 
 
 def read_kernels(path: Path) -> bytes | None:
-    """The file's content; None where there is none that can be read."""
+    """The file's content; None where there is none that can be read, or more than is ever kept."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError:
+        return None
+    if len(content) > MAX_BYTES:
         return None
     _mark(path)
     return content or None

@@ -25,6 +25,19 @@ def memory_here() -> Memory:
     return Memory(total, available)
 
 
+def obtainable_bytes() -> int | None:
+    """What this process may still take before the system ends one to make room.
+
+    None where a program that asks for too much is refused instead, or the system does not say. The
+    swap counts: what lies there is slow, but nobody dies of it.
+    """
+    facts = _meminfo()
+    if "MemAvailable" not in facts:
+        return None
+    left = facts["MemAvailable"] + facts.get("SwapFree", 0)
+    return min([left, *(max(0, limit - used) for limit, used in _container_limits())])
+
+
 def _system_memory() -> tuple[int | None, int | None]:
     if sys.platform == "win32":
         return _windows_memory()
@@ -88,7 +101,17 @@ def _container_limits() -> list[tuple[int, int]]:
 def _group_limit(folder: Path) -> list[tuple[int, int]]:
     try:
         limit = (folder / "memory.max").read_text(encoding="ascii").strip()
-        used = (folder / "memory.current").read_text(encoding="ascii").strip()
-        return [] if limit == "max" else [(int(limit), int(used))]
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+        return [] if limit == "max" else [(int(limit), used - _pages_of_files(folder))]
     except (OSError, ValueError):
         return []
+
+
+def _pages_of_files(folder: Path) -> int:
+    """What a control group has in memory of files, which counts as used and is given up."""
+    try:
+        lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+        facts = {name: int(value) for name, value in (line.split() for line in lines)}
+        return facts["active_file"] + facts["inactive_file"]
+    except (OSError, ValueError, KeyError):
+        return 0

@@ -151,14 +151,25 @@ def graph_bytes(config: BundleConfig, graph: str) -> int:
     return file_bytes(config, config.graphs[graph].file) + file_bytes(config, f"{stem}.data")
 
 
+def opened_bytes(config: BundleConfig, graph: str) -> int:
+    """What opening a graph takes of this computer's memory: the library's copy of the weights."""
+    return round(graph_bytes(config, graph) * _copies(config, graph))
+
+
+def _copies(config: BundleConfig, graph: str) -> float:
+    scheme = config.quantisation.scheme
+    if scheme == "int4" and not graph.startswith("decoder"):
+        scheme = "fp16"  # Only the decoder is rounded to 4 bits.
+    return PACKED_EXACT if graph == "decoder_exact" else PACKED[scheme]
+
+
 def _part(
     config: BundleConfig, part: str, runs: tuple[int, int], exact: bool, engine: EngineFile | None
 ) -> PartMemory:
     working, passing = runs
-    size, scheme = graph_bytes(config, part), config.quantisation.scheme
-    if part != "decoder" and scheme == "int4":
-        scheme = "fp16"  # Only the decoder is rounded to 4 bits.
-    share = PACKED_EXACT if exact and scheme == "int4" else PACKED[scheme]
+    size = graph_bytes(config, part)
+    exactly = exact and config.quantisation.scheme == "int4"
+    share = _copies(config, "decoder_exact" if exactly else part)
     return PartMemory(
         part,
         size,

@@ -99,6 +99,10 @@ class PrepackedStore:
         mark_used(entry / _RECORD, (other / _RECORD for other in self._entries()))
         return session
 
+    def holds(self, bundle: Bundle, graph: str) -> bool:
+        """Whether a graph's copy is there, so that opening it takes no memory of its own."""
+        return self._limit > 0 and _is_whole(self._folder / _key(bundle, graph))
+
     def usage(self) -> Usage:
         """What the folder holds."""
         entries = self._entries()

@@ -22,6 +22,8 @@ from engines.devices import (
 from engines.errors import BundleError, DeviceError
 from engines.events import Progress
 from engines.fallback import AnyDecoder, AnySession, GuardedDecoder, GuardedSession
+from engines.machine_memory import obtainable_bytes
+from engines.part_memory import opened_bytes
 from engines.placement import CACHE_CROSSES, Placement
 from engines.prepacked import PrepackedStore
 
@@ -121,11 +123,25 @@ class Sessions:
                 " it back or load another one."
             )
         session, device = None, self._onnx_device(graph)
-        if self._prepacked is not None and device == "cpu":
-            session = self._prepacked.open(self._bundle, graph, self._threads)
+        if device == "cpu":
+            self._check_room(graph)
+            if self._prepacked is not None:
+                session = self._prepacked.open(self._bundle, graph, self._threads)
         session = session or open_session(path, device, self._threads)
         _check(session, declared)
         return session
+
+    def _check_room(self, graph: str) -> None:
+        """Refuses a graph for which the system would end this program, or another one."""
+        if self._prepacked is not None and self._prepacked.holds(self._bundle, graph):
+            return  # Its weights are mapped: slow where they do not fit, but no harm.
+        needed, left = opened_bytes(self._bundle.config, graph), obtainable_bytes()
+        if left is not None and needed > left:
+            raise DeviceError(
+                f"Opening {graph} of {self._bundle.config.name} takes {needed / 1e9:.1f} GB of"
+                f" memory, of which {left / 1e9:.1f} GB are left; close other programs, or use a"
+                " smaller bundle."
+            )
 
     def devices(self) -> tuple[PartDevice, ...]:
         """Where each part runs, or would when it is opened, and why."""

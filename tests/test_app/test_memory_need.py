@@ -195,6 +195,15 @@ def test_a_group_s_files(tmp_path: Path, limit: str, used: str, found: list[obje
     assert machine_memory._group_limit(tmp_path / "none") == []
 
 
+def test_a_group_s_pages_of_files_are_not_used_up(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("900\n")
+    stat = tmp_path / "memory.stat"
+    for text, used in (("anon 200\nactive_file 300\ninactive_file 350\n", 250), ("anon x\n", 900)):
+        stat.write_text(text)
+        assert machine_memory._group_limit(tmp_path) == [(1000, used)]
+
+
 def test_each_part_has_a_device_and_a_reason(config: BundleConfig) -> None:
     rows = part_devices(config)
     assert [row.part for row in rows] == ["vision_tower", "projector", "audio", "decoder"]
@@ -210,3 +219,14 @@ def test_each_part_has_a_device_and_a_reason(config: BundleConfig) -> None:
 )
 def test_sizes_as_a_person_says_them(number: float, text: str) -> None:
     assert human_size(number) == text
+
+
+def test_what_may_still_be_taken_is_free_memory_and_swap(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {"MemTotal": 16 * GB, "MemAvailable": 5 * GB, "SwapFree": 2 * GB}
+    monkeypatch.setattr(machine_memory, "_meminfo", lambda: facts)
+    monkeypatch.setattr(machine_memory, "_container_limits", list)
+    assert machine_memory.obtainable_bytes() == 7 * GB
+    monkeypatch.setattr(machine_memory, "_container_limits", lambda: [(4 * GB, 1 * GB)])
+    assert machine_memory.obtainable_bytes() == 3 * GB
+    monkeypatch.setattr(machine_memory, "_meminfo", dict)
+    assert machine_memory.obtainable_bytes() is None

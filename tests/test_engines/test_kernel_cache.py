@@ -36,6 +36,16 @@ def test_what_cannot_be_marked_as_used_is_read_all_the_same(
     assert read_kernels(tmp_path / "a.kernels") == b"compiled"
 
 
+def test_more_than_is_ever_kept_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_cache, "MAX_BYTES", 25)
+    (tmp_path / "a.kernels").write_bytes(b"x" * 25)
+    (tmp_path / "b.kernels").write_bytes(b"x" * 26)
+    assert read_kernels(tmp_path / "a.kernels") == b"x" * 25
+    assert read_kernels(tmp_path / "b.kernels") is None
+
+
 def test_a_disk_that_takes_nothing_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     write_kernels(tmp_path / "file" / "a.kernels", b"compiled")
