@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import media
-from engines.bundle import Bundle, cache_dir
+from engines.bundle import MANIFEST, Bundle, cache_dir
 from engines.config import BundleConfig, ClipOptions, Coverage
 from engines.devices import resolve
 from engines.encode import EncodeSeconds, encode_steps, plan_clip
@@ -103,7 +103,7 @@ class VideoLlama2(Stages):
     def prompt_text(self, messages: Sequence[Message]) -> str:
         """The prompt as the chat template renders it, the clip as its placeholder."""
         conversation = parse_messages(messages)
-        return render_prompt(conversation.turns, self._modal(conversation), self.config.prompt)
+        return self._prompt_text(conversation, self._modal(conversation))
 
     def prompt_ids(self, messages: Sequence[Message]) -> NDArray[np.int64]:
         """Token ids (L,) of a conversation, with -200 image, -201 video, -202 audio in place."""
@@ -374,8 +374,12 @@ class VideoLlama2(Stages):
         return wanted or min(MAX_NEW_TOKENS, context - prompt_tokens)
 
     def _prompt_ids(self, conversation: Conversation, modal: Modal | None) -> NDArray[np.int64]:
-        text = render_prompt(conversation.turns, modal, self.config.prompt)
+        text = self._prompt_text(conversation, modal)
         return prompt_ids(text, modal, self._tokenizer.encode)
+
+    def _prompt_text(self, conversation: Conversation, modal: Modal | None) -> str:
+        manifest = self.bundle.path / MANIFEST
+        return render_prompt(conversation.turns, modal, self.config.prompt, manifest)
 
     def _modal(self, conversation: Conversation) -> Modal | None:
         part = conversation.clip

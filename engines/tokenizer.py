@@ -1,7 +1,10 @@
 """Text to token ids and back; the library's `tokenizer.json`, nothing of prompts or models."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 
@@ -9,16 +12,25 @@ from engines.errors import BundleError
 
 # What an incomplete UTF-8 sequence decodes to.
 _REPLACEMENT = "\ufffd"
+# How many times longer a bundle's tokenizer may make a text before it takes it apart; published
+# ones replace a space by another character, and put one at the beginning.
+MAX_GROWTH = 1000
 
 
 class Tokenizer:
     """The bundle's tokenizer; special tokens are only those written out in the text."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._native = tokenizers.Tokenizer.from_file(str(path))
+            grown = _growth(self._native.normalizer)
         except Exception as error:  # The library raises the bare class.
             raise BundleError(f"{path} is not a tokenizer; export the bundle again.") from error
+        if grown > MAX_GROWTH:
+            raise BundleError(
+                f"{path} makes texts {grown} times longer; use a bundle of somebody you trust."
+            )
         self._native.no_truncation()
         self._native.no_padding()
 
@@ -28,12 +40,44 @@ class Tokenizer:
         return max(self._native.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a piece of text, nothing added."""
-        return list(self._native.encode(text, add_special_tokens=False).ids)
+        """Token ids of a piece of text, nothing added.
+
+        Raises:
+            BundleError: the tokenizer is one that cannot work.
+        """
+        with self._working():
+            return list(self._native.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of token ids, special tokens left out."""
-        return self._native.decode(list(ids), skip_special_tokens=True)
+        """The text of token ids, special tokens left out.
+
+        Raises:
+            BundleError: the tokenizer is one that cannot work.
+        """
+        with self._working():
+            return self._native.decode(list(ids), skip_special_tokens=True)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
+            raise
+        except BaseException as error:  # The library's own panics are no Exceptions.
+            raise BundleError(
+                f"The tokenizer {self._path} fails ({error}); export the bundle again."
+            ) from error
+
+
+def _growth(normalizer: Any) -> int:
+    """How many times longer it can make a text; an expression may match between all letters."""
+    grown = 1
+    waiting = [] if normalizer is None else [json.loads(normalizer.__getstate__())]
+    while waiting:
+        step = waiting.pop()
+        waiting += step.get("normalizers", [])
+        grown *= 1 + len(step.get("content", "")) + len(step.get("prepend", ""))
+    return grown
 
 
 class TextStream:

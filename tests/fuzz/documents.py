@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import cache
@@ -36,9 +36,11 @@ from assets import demo_bundle, demo_clips
 from engines import engine_files, engine_trust
 from engines.bundle import MANIFEST, read_bundle
 from engines.command import printable, sentence_of
-from engines.config import to_json
+from engines.config import PromptConfig, to_json
 from engines.errors import MAX_SENTENCE, Vl2Error
 from engines.evaluate import read_questions
+from engines.messages import Turn
+from engines.prompt import render_prompt
 
 MOST_S = 10
 MOST_BYTES = 1 << 30
@@ -55,6 +57,20 @@ PIECES = (
     *(b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b"[" * 3000, b'{"a":' * 3000, b"\xff\xfe"),
     *(b"\x00", b"\xef\xbb\xbf", b'"\\ud800"', b'"\\u0000"', b"\x1b[31m", b'"a":1,"a":2,', b"//"),
     *(b"\n" * 500, b"}" * 10, b"-", b"1" + b"0" * 500, b"\xc3\x28", b'"' + b"y" * 9000 + b'"'),
+)  # fmt: skip
+
+# What makes a template work or grow, or leave its sandbox.
+TEMPLATE_PIECES = (
+    *(b"{% for i in range(99999) %}", b"{% endfor %}"),
+    *(b"{% for c in x recursive %}", b"{{ loop(x) }}"),
+    *(b"{% set x = x + x %}", b"{% set x = [x, x] %}", b"{% set ns.x = ns.x ~ ns.x %}"),
+    *(b"{% macro m(a) %}{{ m(a) }}{% endmacro %}{{ m(1) }}", b"{% call m() %}", b"{% endcall %}"),
+    *(b"{% set x %}", b"{% endset %}", b"{% filter upper %}", b"{{ x | tojson(indent=9) }}"),
+    *(b"{{ '%999999999d' % 1 }}", b".center(999999999)", b" * 999999999", b" ** 9 ** 9"),
+    *(b".__class__.__mro__", b"| map('upper') | sort | unique | join(x)", b".replace('', x)"),
+    *(b"{% if x == y %}", b"{% endif %}", b"{% include 'x' %}", b"{% block b %}{{ self.b() }}"),
+    *(b"{{", b"}}", b"{%-", b"-%}", b"{#", b"#}", b"{{ x }}", b"{{ ns }}", b"[::-1]"),
+    *(b"\\x00", b"\\ud800", b"(" * 3000, b"1+" * 3000),
 )  # fmt: skip
 
 Reader = Callable[[Path, bytes], object]
@@ -163,6 +179,13 @@ def _history(folder: Path, content: bytes) -> object:
     return _parsed(content.decode("utf-8", "replace"))
 
 
+def _template(folder: Path, content: bytes) -> object:
+    template = content.decode("utf-8", "replace")
+    config = PromptConfig(template, "Be kind.", {"bos_token": "<s>", "eos_token": "</s>"}, None)
+    turns = [Turn("user", "Who?"), Turn("assistant", "Me. " * 50), Turn("user", "Why?")]
+    return render_prompt(turns, "video", config, folder)
+
+
 READERS: Mapping[str, Reader] = {
     "manifest": _manifest,
     "receipt": _receipt,
@@ -177,7 +200,10 @@ READERS: Mapping[str, Reader] = {
     "trust": _trust,
     "hashes": _hashes,
     "history": _history,
+    "template": _template,
 }
+# These are not JSON as a whole.
+TEXTS = ("questions", "calibration", "template")
 
 
 def _written(path: Path, content: bytes) -> Path:
@@ -199,6 +225,8 @@ def real(kind: str) -> bytes:
         lines = (demo_clips() / "questions.jsonl").read_bytes().splitlines()[:6]
         clip = f'"{demo_clips()}/'.encode()
         return b"\n".join(line.replace(b'"clip": "', b'"clip": ' + clip) for line in lines)
+    if kind == "template":
+        return (Path(__file__).parent / "template.jinja").read_bytes()
     return _documents()[kind]
 
 
@@ -259,10 +287,10 @@ def damaged(kind: str, number: int) -> bytes:
     """A real document with values or bytes of it changed; the same for the same number."""
     chance = random.Random(f"{kind}:{number}")
     content = real(kind)
-    if chance.random() < 0.6 and kind not in ("questions", "calibration"):
+    if chance.random() < 0.6 and kind not in TEXTS:
         content = _other_values(kind, content, chance)
-    if chance.random() < 0.5:
-        content = _other_bytes(content, chance)
+    if chance.random() < 0.5 or kind == "template":
+        content = _other_bytes(content, chance, TEMPLATE_PIECES if kind == "template" else PIECES)
     return content
 
 
@@ -293,12 +321,12 @@ def _places(data: Any) -> Iterator[tuple[Any, Any]]:
             yield from _places(data[key])
 
 
-def _other_bytes(content: bytes, chance: random.Random) -> bytes:
+def _other_bytes(content: bytes, chance: random.Random, pieces: Sequence[bytes]) -> bytes:
     found = bytearray(content)
     for _ in range(chance.choice((1, 1, 2, 8))):
         at = chance.randrange(len(found) + 1)
         end = min(len(found), at + chance.choice((1, 2, 16, 200)))
-        match chance.randrange(6):
+        match chance.randrange(6 if pieces is PIECES else 9):
             case 0 if at < len(found):
                 found[at] ^= 1 << chance.randrange(8)
             case 1:
@@ -307,10 +335,10 @@ def _other_bytes(content: bytes, chance: random.Random) -> bytes:
                 found[at:at] = found[at:end] * chance.choice((1, 2, 50))
             case 3:
                 found[at:end] = chance.randbytes(end - at)
-            case 4:
-                found[at:at] = chance.choice(PIECES)
             case 5:
                 del found[chance.choice((at, at, 0)) :]
+            case _:
+                found[at:at] = chance.choice(pieces)
     return bytes(found)
 
 
@@ -359,16 +387,23 @@ def _is_sentence(text: str) -> bool:
 
 @contextmanager
 def _at_most(seconds: int) -> Iterator[None]:
+    """Of work, which is the same on a busy machine; and not much longer by the clock."""
+
     def too_long(*_: object) -> None:
         raise AssertionError(f"it took more than {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(seconds)
+    before = {
+        number: signal.signal(number, too_long) for number in (signal.SIGPROF, signal.SIGALRM)
+    }
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.alarm(30 * seconds)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _peak_bytes() -> int:

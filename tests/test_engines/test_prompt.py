@@ -54,22 +54,6 @@ def test_pieces_are_tokenised_apart() -> None:
     assert prompt_ids("x<audio>y", None, encode).tolist() == [9]
 
 
-def test_what_templates_of_hugging_face_use() -> None:
-    template = (
-        "{% for m in messages %}\n"
-        "    {% if loop.index0 > 3 %}{% break %}{% endif %}\n"
-        "{{ m | tojson }}{{ '!' -}}\n"
-        "{% endfor %}"
-    )
-    rendered = render_prompt([Turn("user", "Ü<b>")], None, with_template(template))
-    assert rendered == '{"role": "user", "content": "\\nÜ<b>"}!'
-    for template, text in (
-        ("{{ strftime_now('%%') }}", "%"),
-        ("{{ 7 % 2 }}{{ 2 * 3 }}{{ '-' * 3 }}", "16---"),
-    ):
-        assert render_prompt([Turn("user", "a")], None, with_template(template)) == text
-
-
 def test_a_template_that_refuses() -> None:
     with pytest.raises(PromptError, match="roles must alternate"):
         render_prompt(
@@ -80,7 +64,7 @@ def test_a_template_that_refuses() -> None:
 
 
 def test_a_broken_template_is_the_bundles_fault() -> None:
-    with pytest.raises(BundleError, match="template is broken"):
+    with pytest.raises(BundleError, match=r"template in the bundle is broken \(.*\); export"):
         render_prompt([Turn("user", "a")], None, with_template("{% for %}"))
 
 
@@ -88,22 +72,21 @@ def test_a_broken_template_is_the_bundles_fault() -> None:
     "template",
     [
         "{{ messages.__class__.__mro__ }}",
-        "{{ ''.__class__.__base__.__subclasses__() }}",
-        "{{ messages.append(1) }}",
-        "{{ '%s' | format(messages.__init__.__globals__) }}",
-        "{% for i in range(99999999) %}x{% endfor %}",
         "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
         "{{ 'a' * 10000000000 }}",
-        "{{ [0] * 1000000000 }}",
-        "{{ 9 ** 9 ** 9 }}",
-        "{{ '%1000000000d' % 1 }}",
-        "{{ lipsum(n=1000000) }}",
-        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{{ 'a'.center(10000000000) }}",
     ],
 )
-def test_the_sandbox_holds(template: str) -> None:
-    with pytest.raises(PromptError, match="does not take this conversation"):
-        render_prompt([Turn("user", "a")], None, with_template(template))
+def test_a_template_is_refused_for_what_it_does(template: str) -> None:
+    with pytest.raises(BundleError, match=r"in x\.vl2 is refused \(.*[^.]\); use a bundle"):
+        render_prompt([Turn("user", "a")], None, with_template(template), "x.vl2")
+
+
+@pytest.mark.parametrize("template", ["{{ '\ud800' }}", "\udfff", "{{ bos_token }}"])
+def test_halves_of_characters(template: str) -> None:
+    config = dataclasses.replace(with_template(template), special_tokens={"bos_token": "\ud800"})
+    with pytest.raises(BundleError, match="writes halves of characters"):
+        render_prompt([Turn("user", "a")], None, config)
 
 
 def test_a_prompt_without_end_is_stopped() -> None:

@@ -1,8 +1,9 @@
+import json
 from pathlib import Path
 
 import pytest
 import tokenizers
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.errors import BundleError
@@ -53,6 +54,43 @@ def test_special_tokens_stand_only_where_they_are_written(bytelevel: Tokenizer) 
     assert bytelevel.decode([1, *bytelevel.encode("a b"), 2]) == "a b"
 
 
+def changed(folder: Path, **parts: object) -> Path:
+    """A tokenizer of which somebody has changed some parts."""
+    model = {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps({"version": "1.0", "model": model} | parts), encoding="utf-8")
+    return path
+
+
+def regex(kind: str, pattern: str, **more: object) -> dict[str, object]:
+    return {"type": kind, "pattern": {"Regex": pattern}, **more}
+
+
+def test_one_that_cannot_work_is_told(tmp_path: Path) -> None:
+    slow = regex("Split", "(a|a)*(a|a)*(a|a)*$b", behavior="Isolated", invert=False)
+    with pytest.raises(BundleError, match=r"tokenizer\.json fails \(.*retry-limit"):
+        Tokenizer(changed(tmp_path, pre_tokenizer=slow)).encode("a" * 40 + "b")
+    lost = {"type": "BPE", "vocab": {}, "merges": [], "unk_token": "zz"}
+    with pytest.raises(BundleError, match=r"tokenizer\.json fails \(.*zz"):
+        Tokenizer(changed(tmp_path, model=lost)).encode("a")
+
+
+def test_one_that_makes_texts_endless_is_refused(tmp_path: Path) -> None:
+    often = regex("Replace", "", content="x" * 40)
+    for normalizer in (
+        {"type": "Prepend", "prepend": "a" * 3_000_000},
+        {"type": "Sequence", "normalizers": [often, {"type": "Sequence", "normalizers": [often]}]},
+    ):
+        with pytest.raises(BundleError, match="times longer; use a bundle of somebody"):
+            Tokenizer(changed(tmp_path, normalizer=normalizer))
+    mistral = [
+        {"type": "Prepend", "prepend": "\u2581"},
+        {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+    ]
+    sequence = {"type": "Sequence", "normalizers": mistral}
+    assert Tokenizer(changed(tmp_path, normalizer=sequence)).encode("a b") == [0, 1]
+
+
 def test_not_a_tokenizer(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text("{}", encoding="utf-8")
@@ -91,7 +129,6 @@ def test_byte_fallback(sentencepiece: Tokenizer) -> None:
     ]  # fmt: skip
 
 
-@settings(deadline=None)
 @given(text=st.text())
 def test_the_pieces_joined_are_the_text(bytelevel: Tokenizer, text: str) -> None:
     ids = bytelevel.encode(text)
