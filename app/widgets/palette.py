@@ -27,6 +27,7 @@ from PySide6.QtGui import (
     QPen,
 )
 from PySide6.QtWidgets import (
+    QApplication,
     QFrame,
     QLabel,
     QLineEdit,
@@ -153,10 +154,19 @@ class CommandPalette(QFrame):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Let the keys that move the choice through from the search line."""
-        pressed = event.type() == QEvent.Type.KeyPress
-        if pressed and watched is self.search and isinstance(event, QKeyEvent):
-            return self._key(event)
+        if watched is self.search and isinstance(event, QKeyEvent):
+            if not self.isVisible():
+                return self._hand_on(event)
+            if event.type() == QEvent.Type.KeyPress:
+                return self._key(event)
         return super().eventFilter(watched, event)
+
+    def _hand_on(self, event: QKeyEvent) -> bool:
+        """A key that was pressed before the system knew that the palette has gone."""
+        meant = QApplication.focusWidget() or self._window.window().focusWidget()
+        if meant is not None and meant is not self.search:
+            QApplication.sendEvent(meant, event)
+        return True
 
     def _key(self, event: QKeyEvent) -> bool:
         key, count = event.key(), self._model.rowCount()
@@ -171,7 +181,7 @@ class CommandPalette(QFrame):
         if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._run(self.list.currentIndex())
         elif key == Qt.Key.Key_Escape:
-            self.close()
+            self.hide()
         elif key in moves:
             self._choose(moves[Qt.Key(key)])
         else:
@@ -199,7 +209,8 @@ class CommandPalette(QFrame):
 
     def _run(self, index: Index) -> None:
         action = index.data(_ACTION)
-        self.close()
+        # Not closed: that would drop the keys that are on their way to it already.
+        self.hide()
         if isinstance(action, QAction):
             self._lately = [action, *(one for one in self._lately if one is not action)]
             # Commands may mean the widget that had the keyboard, such as "copy".

@@ -77,6 +77,23 @@ def test_typing_filters_and_enter_runs(qtbot, palette, commands):
     assert not palette.isVisible()
 
 
+@pytest.mark.parametrize("ended_with", [Qt.Key.Key_Return, Qt.Key.Key_Escape])
+def test_keys_that_come_late_go_to_what_has_the_keyboard_now(qtbot, window, commands, ended_with):
+    other = QTextEdit(window)
+    other.show()
+    commands[0].triggered.connect(other.setFocus)
+    window.activateWindow()
+    window.centralWidget().setFocus()
+    palette = CommandPalette(commands, window)
+    palette.open()
+    qtbot.keyClick(palette.search, ended_with)
+    meant = other if ended_with == Qt.Key.Key_Return else window.centralWidget()
+    # So does X deliver what was typed before it heard that the palette has gone.
+    qtbot.keyClicks(palette.search, "What now?")
+    assert meant.toPlainText() == "What now?"
+    assert palette.search.text() == ""
+
+
 def test_arrows_choose_and_go_round(qtbot, palette):
     def chosen():
         return palette.list.currentIndex().row()
