@@ -1,12 +1,15 @@
-"""The file that a user attaches to a report of an error: `vl2 doctor --report FILE`.
+"""The file that a user attaches to a report of an error: `vl2 doctor --report FILE`, or the window.
 
 One text, so that who sends it can read all of it before. Nothing in it says what was asked, about
 what, or where anything lies on this computer: settings that hold texts and places are only said to
 be set, models are named by the hash of their manifest.
 """
 
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import fields
 from importlib import metadata
@@ -20,7 +23,7 @@ from app.new_file import write_file
 from app.settings import Settings, field_named
 from engines import log
 from engines.command import printable
-from engines.errors import StoreError
+from engines.errors import Cancelled, StoreError
 from engines.media_file import shown
 from engines.version import VERSION
 
@@ -36,7 +39,7 @@ your name or this computer's.
 Please read it before you send it.
 """
 _LIBRARIES = (
-    *("numpy", "onnxruntime", "av", "pillow", "tokenizers", "jinja2", "platformdirs", "rich"),
+    *("numpy", "onnxruntime", "av", "pillow", "tokenizers", "jinja2", "platformdirs"),
     *("PySide6-Essentials", "PySide6-Addons", "opencv-python-headless", "sounddevice"),
     *("onnxruntime-gpu", "tensorrt-rtx-cu12", "cuda-bindings"),
 )
@@ -92,6 +95,48 @@ def write_report(path: Path, text: str, overwrite: bool) -> None:
         raise StoreError(
             f"The report cannot be written to {shown(path)} ({reason}); choose another place."
         ) from error
+
+
+def report_by_command(path: Path, closing: Callable[[], bool]) -> Path:
+    """Have `vl2 doctor` write the file, in a process of its own: it loads the inference library.
+
+    Args:
+        path: the file; one that is there is replaced.
+        closing: asked now and then whether to give up.
+
+    Returns:
+        The file.
+
+    Raises:
+        StoreError: it cannot be written.
+        Cancelled: given up.
+    """
+    flags = 0
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NO_WINDOW
+    frozen = getattr(sys, "frozen", False)
+    command = [sys.executable] if frozen else [sys.executable, "-P", "-m", "app"]
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    with subprocess.Popen(
+        [*command, "doctor", "--report", str(path.absolute()), "--overwrite"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        creationflags=flags,
+    ) as running:
+        while True:
+            try:
+                _, told = running.communicate(timeout=0.2)
+                break
+            except subprocess.TimeoutExpired:
+                if closing():
+                    running.kill()
+                    raise Cancelled from None
+    if running.returncode:
+        lines = told.decode("utf-8", "replace").splitlines() or ["it said nothing."]
+        raise StoreError(lines[-1].removeprefix("vl2: "))
+    return path
 
 
 def _rows(facts: dict[str, str]) -> list[str]:

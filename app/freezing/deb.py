@@ -73,6 +73,13 @@ StartupWMClass=vl2-desktop
 Categories=AudioVideo;Video;
 Keywords=video;audio;question;offline;
 MimeType=video/mp4;video/x-matroska;video/webm;video/quicktime;video/x-msvideo;audio/x-wav;audio/mpeg;audio/flac;audio/ogg;image/png;image/jpeg;image/gif;
+Actions=safe-mode;
+
+[Desktop Action safe-mode]
+Name=Start in safe mode
+Name[de]=Im abgesicherten Modus starten
+Exec=vl2 --safe-mode
+Icon=vl2-desktop
 """
 
 

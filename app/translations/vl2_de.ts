@@ -714,6 +714,14 @@
         <source>Export the conversation</source>
         <translation>Unterhaltung exportieren</translation>
     </message>
+    <message>
+        <source>Save a report for the maintainers</source>
+        <translation>Bericht für die Entwickler speichern</translation>
+    </message>
+    <message>
+        <source>Texts</source>
+        <translation>Texte</translation>
+    </message>
 </context>
 <context>
     <name>FilmStrip</name>
@@ -1644,6 +1652,21 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
     </message>
 </context>
 <context>
+    <name>ReportDesk</name>
+    <message>
+        <source>The report is in {path}. No question, no answer and no name of a file is in it; read it before you send it.</source>
+        <translation>Der Bericht liegt in {path}. Keine Frage, keine Antwort und kein Dateiname steht darin; lesen Sie ihn, bevor Sie ihn verschicken.</translation>
+    </message>
+    <message>
+        <source>Read it</source>
+        <translation>Lesen</translation>
+    </message>
+    <message>
+        <source>Nothing on this computer opens {path} by itself.</source>
+        <translation>Kein Programm auf diesem Rechner öffnet {path} von selbst.</translation>
+    </message>
+</context>
+<context>
     <name>SafeMode</name>
     <message>
         <source>Safe mode: the model runs on the CPU and uses no copies kept to be quicker, camera and microphone stay off, and no clip or conversation was opened.</source>
@@ -2133,8 +2156,8 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
 <context>
     <name>StrayErrors</name>
     <message>
-        <source>Something unforeseen happened ({kind}); if it happens again, write a report with vl2 doctor --report FILE and send it to the maintainers.</source>
-        <translation>Etwas Unvorhergesehenes ist passiert ({kind}); wenn es wieder passiert, schreiben Sie mit vl2 doctor --report DATEI einen Bericht und schicken Sie ihn den Entwicklern.</translation>
+        <source>Something unforeseen happened ({kind}); if it happens again, save a report from the Help menu and send it to the maintainers.</source>
+        <translation>Etwas Unvorhergesehenes ist passiert ({kind}); wenn es wieder passiert, speichern Sie im Menü „Hilfe“ einen Bericht und schicken Sie ihn den Entwicklern.</translation>
     </message>
 </context>
 <context>
@@ -2493,6 +2516,10 @@ Apache-2.0. Verwendet PySide6 und Qt (LGPL), ONNX Runtime (MIT), PyAV mit FFmpeg
     <message>
         <source>&amp;Leave safe mode</source>
         <translation>A&amp;bgesicherten Modus verlassen</translation>
+    </message>
+    <message>
+        <source>Save a &amp;report for the maintainers…</source>
+        <translation>Be&amp;richt für die Entwickler speichern …</translation>
     </message>
     <message>
         <source>&amp;About VL2 Desktop</source>

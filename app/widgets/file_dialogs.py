@@ -1,4 +1,4 @@
-"""The system's dialogs for clips and exports."""
+"""The system's dialogs for clips, exports and reports."""
 
 from pathlib import Path
 
@@ -49,3 +49,14 @@ def choose_export(parent: QWidget, title: str, form: str) -> Path | None:
         return None
     path = Path(name)
     return path if path.suffix else path.with_suffix(ending)
+
+
+def choose_report(parent: QWidget) -> Path | None:
+    """Where to write a report of an error, None when the user chose nothing."""
+    name, _ = QFileDialog.getSaveFileName(
+        parent,
+        translate("FileDialogs", "Save a report for the maintainers"),
+        "vl2-report.txt",
+        translate("FileDialogs", "Texts") + " (*.txt)",
+    )
+    return Path(name) if name else None

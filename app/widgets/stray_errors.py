@@ -45,7 +45,7 @@ class StrayErrors(QObject):
 
     def _tell(self, kind: str) -> None:
         words = self.tr(
-            "Something unforeseen happened ({kind}); if it happens again, write a report with"
-            " vl2 doctor --report FILE and send it to the maintainers."
+            "Something unforeseen happened ({kind}); if it happens again, save a report from the"
+            " Help menu and send it to the maintainers."
         )
         self._say(words.format(kind=kind), "error")

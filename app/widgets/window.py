@@ -26,6 +26,7 @@ from app.widgets.model_desk import ModelDesk
 from app.widgets.palette import CommandPalette, put_under
 from app.widgets.plain_tip import plain_tip
 from app.widgets.safe_mode import SafeMode
+from app.widgets.report_desk import ReportDesk
 from app.widgets.settings_desk import SettingsDesk
 from app.widgets.settings_store import SettingsStore
 from app.widgets.shortcut_sheet import ShortcutSheet
@@ -84,6 +85,7 @@ class MainWindow(QMainWindow):
         SettingsDesk(self.store, self.talk, self.clip_work, self.views, self.commands)
         HistoryDesk(self.history_work, self.talk, self.views, self.commands)
         self.safe_mode = SafeMode(self.desk, self.views, self.commands)
+        ReportDesk(self._tasks, self.views, self.commands)
         self._asking = False  # whether to begin in safe mode
         self._asked_clip: Path | None = None
         self.views.restore(settings)

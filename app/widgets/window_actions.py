@@ -45,6 +45,7 @@ class WindowActions:
     palette: QAction
     shortcuts: QAction
     leave_safe_mode: QAction
+    report: QAction
     about: QAction
 
     def all(self) -> list[QAction]:
@@ -128,6 +129,12 @@ def make_actions(window: QMainWindow) -> WindowActions:
         leave_safe_mode=action(
             translate("WindowActions", "&Leave safe mode"), "settings", None, program
         ),
+        report=action(
+            translate("WindowActions", "Save a &report for the maintainers…"),
+            "export",
+            None,
+            program,
+        ),
         about=action(translate("WindowActions", "&About VL2 Desktop"), "info", None, program),
     )
     actions.quit.setMenuRole(QAction.MenuRole.QuitRole)
@@ -194,4 +201,4 @@ def make_menus(
     view.addAction(actions.full_screen)
     helping = bar.addMenu(translate("WindowActions", "&Help"))
     helping.addActions([actions.palette, actions.shortcuts])
-    helping.addActions([actions.leave_safe_mode, actions.about])
+    helping.addActions([actions.leave_safe_mode, actions.report, actions.about])

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QFileDialog, QPushButton
 
 from app import report_file, settings
 from app.cli import main
@@ -145,6 +147,44 @@ def test_nothing_that_a_person_wrote_or_owns_is_in_log_or_report(
     assert answer not in written
     for secret in (CANARY, str(home), str(tmp_path), "127.0.0.1", os.uname().nodename):
         assert secret not in written, secret
+
+
+def test_the_help_menu_saves_it_and_shows_where_it_is(qtbot, qapp, home, tmp_path, monkeypatch):
+    path, chosen, opened = tmp_path / f"{CANARY} ü.txt", [None], []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(chosen[0] or ""), ""))
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    desktop = Desktop(qtbot, qapp)
+    try:
+        notices, command = desktop.views.notices, desktop.window.commands.report
+        help_menu = desktop.window.menuBar().actions()[-1].menu()
+        assert command in help_menu.actions()
+        command.trigger()
+        assert command.isEnabled()  # nothing was chosen
+        chosen[0] = path
+        command.trigger()
+        assert not command.isEnabled()
+        desktop.until(command.isEnabled)
+        (said,) = (text for text in notices.texts() if str(path) in text)
+        assert "read it before you send it" in said
+        text = path.read_text("utf-8")
+        assert text.startswith("VL2 Desktop, report")
+        assert "== Log, the last lines" in text
+        assert CANARY not in text
+        button = next(one for one in notices.findChildren(QPushButton) if one.text() == "Read it")
+        button.click()
+        assert opened == [str(path)]
+        assert any("opens" in text for text in notices.texts())  # openUrl gave None: it did not
+        chosen[0] = tmp_path / "none" / "r.txt"
+        command.trigger()
+        desktop.until(command.isEnabled)
+        assert any("cannot be written" in text for text in notices.texts())
+        # One that is still being written when the window closes is given up.
+        chosen[0] = path
+        command.trigger()
+    finally:
+        desktop.close()
+    assert path.read_text("utf-8").startswith("VL2 Desktop, report")
+    assert [one.name for one in tmp_path.iterdir() if "part" in one.name] == []
 
 
 def test_a_killed_child_is_in_the_log_by_its_end_alone(home, tmp_path) -> None:

@@ -170,6 +170,8 @@ def test_the_package_of_a_program(tmp_path: Path) -> None:
     assert (root / "usr/share/icons/hicolor/48x48/apps/vl2-desktop.png").is_file()
     entry = root / "usr/share/applications/vl2-desktop.desktop"
     assert "Exec=vl2 open %f" in entry.read_text()
+    _, _, action = entry.read_text().partition("\n[Desktop Action safe-mode]\n")
+    assert "\nExec=vl2 --safe-mode\n" in action
     if shutil.which("desktop-file-validate"):
         subprocess.run(["desktop-file-validate", str(entry)], check=True)
     said = subprocess.run(
