@@ -14,6 +14,7 @@ from pathlib import Path
 from app.memory_need import human_size
 from engines.bundle import MANIFEST, Bundle, Tell, read_bundle
 from engines.errors import BundleError, Cancelled
+from engines.file_lock import own_folder
 
 BLOCK_BYTES = 4 << 20
 # For the file system's own needs.
@@ -45,7 +46,7 @@ def copy_bundle(source: Path, folder: Path, tell: Tell, cancelled: Callable[[], 
     bundle = read_bundle(source)
     _refuse_copies(bundle, folder)
     with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        own_folder(folder)
         sweep(folder)
         _check_space(bundle, folder)
         with _part(folder) as part:

@@ -24,6 +24,7 @@ from app.memory_need import (
     part_devices,
     verdict,
 )
+from app.new_file import place
 from assets import demo_bundle
 from engines.bundle import MANIFEST, Bundle, Tell, read_bundle
 from engines.config import BundleConfig
@@ -96,7 +97,7 @@ def installed(folders: Sequence[Path] = ()) -> list[InstalledBundle]:
         found += _look_into(folder)
     once: dict[Path, InstalledBundle] = {}
     for bundle in found:
-        once.setdefault(_place(bundle.path), bundle)
+        once.setdefault(place(bundle.path), bundle)
     return list(once.values())
 
 
@@ -133,7 +134,7 @@ def remove(path: Path, folder: Path | None = None) -> None:
     Raises:
         BundleError: it is the demo or lies elsewhere, or cannot be deleted.
     """
-    if _place(path) == _place(demo_bundle()):
+    if place(path) == place(demo_bundle()):
         raise BundleError("The demo model is a part of the program and cannot be removed.")
     remove_bundle(path, folder or bundles_dir())
 
@@ -202,10 +203,3 @@ def _size(path: Path) -> int:
         return sum(entry.lstat().st_size for entry in path.iterdir())
     except OSError:
         return 0
-
-
-def _place(path: Path) -> Path:
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError):
-        return path

@@ -9,13 +9,14 @@ from pathlib import Path
 from app.clip_files import guess_kind
 from app.history import ClipRecord, ConversationRecord, History, clip_record, clip_status
 from app.moved_clips import ClipStatus
+from app.new_file import is_there, place
 from engines.errors import MediaError
 
 
 def look_at(path: Path) -> ClipRecord:
     """What a file or folder seems to be; one that is not there is told apart later, when read."""
-    path = path.resolve()
-    return clip_record(path, guess_kind(path, path.is_dir()))
+    path = place(path)
+    return clip_record(path, guess_kind(path, is_there(path) and path.is_dir()))
 
 
 def recall(history: History, number: int) -> tuple[ConversationRecord, ClipStatus]:

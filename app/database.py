@@ -17,6 +17,7 @@ from pathlib import Path
 
 from app.set_aside import set_aside
 from engines.errors import StoreError
+from engines.file_lock import own_folder
 
 # Another process may be writing; a moment later it is not.
 BUSY_S = 5.0
@@ -188,7 +189,7 @@ def _copy_in_memory(path: Path) -> sqlite3.Connection:
 
 def _make(path: Path) -> None:
     """The file and its folder, for nobody else to read."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    own_folder(path.parent)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 

@@ -1,4 +1,4 @@
-"""Files that a user asked for by name: written whole or not at all."""
+"""Files that a user names, whatever the name is: looked for, and written whole or not at all."""
 
 import errno
 import os
@@ -6,6 +6,22 @@ import stat
 from pathlib import Path
 
 from engines.bundle import write_whole
+
+
+def place(path: Path) -> Path:
+    """The path without its links; as it is where they lead nowhere or may not be followed."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):  # RuntimeError: links that lead in a circle
+        return path
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder, and it may be looked at."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def write_file(path: Path, text: str, *, overwrite: bool = True) -> None:

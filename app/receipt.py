@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.inference import EngineSpec
-from app.new_file import write_file
+from app.new_file import place, write_file
 from engines.bench import versions
 from engines.bundle import MANIFEST, Bundle
 from engines.config import MAX_MANIFEST_BYTES, ClipOptions, Coverage, Mismatch, from_json, to_json
@@ -160,7 +160,7 @@ def write_receipt(path: Path, receipt: dict[str, Any]) -> None:
 
 
 def _refuse_clip(path: Path, clip: dict[str, Any] | None) -> None:
-    if clip and path.resolve() == Path(clip["options"]["path"]).resolve():
+    if clip and place(path) == place(Path(clip["options"]["path"])):
         raise ValueError("it is the clip itself")
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from app.presence import Presence, tidy
+from engines.file_lock import own_folder
 
 
 class Sentinel:
@@ -30,7 +31,7 @@ class Sentinel:
         self._presence: Presence | None = None
         self.ended_badly = False
         with suppress(OSError, sqlite3.Error):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            own_folder(folder)
             self.ended_badly = tidy(beside) > 0
             self._presence = Presence(beside)
             _to_disk(folder)

@@ -23,6 +23,7 @@ from platformdirs import user_cache_path
 
 from engines.config import MAX_MANIFEST_BYTES, BundleConfig, parse_manifest
 from engines.errors import BundleError
+from engines.file_lock import own_folder
 
 Tell = Callable[[int, int], None]
 
@@ -328,7 +329,7 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
         content: all of it.
         durable: wait for the disk: for what cannot be made again.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    own_folder(path.parent)
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from engines.file_lock import own_folder
+
 KEY_BYTES = 32
 _KEY_TRIES = 5
 
@@ -33,7 +35,7 @@ def own_key() -> bytes:
         OSError: it cannot be written.
     """
     path = key_path()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    own_folder(path.parent)
     for _ in range(_KEY_TRIES):
         key = load_key()
         if key is not None:

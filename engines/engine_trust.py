@@ -32,7 +32,7 @@ from engines import log
 from engines.bundle import write_whole
 from engines.config import Mismatch, from_json, to_json
 from engines.engine_key import key_path
-from engines.file_lock import only_writer
+from engines.file_lock import only_writer, own_folder
 
 State = Literal["begun", "passed", "failed"]
 # Records of engines that are long gone are dropped, the oldest first. So many, each with a detail
@@ -112,7 +112,7 @@ def only_tester() -> Iterator[bool]:
     with ExitStack() as held:
         path = _beside("lock")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            own_folder(path.parent)
             alone = held.enter_context(only_writer(path))
         except OSError:
             alone = True  # Nothing can be kept there, so there is nothing to disagree about.

@@ -1,10 +1,24 @@
-"""One process at a time at something; the system lets go when that one ends, however."""
+"""Files of our own: in folders that nobody else may look into, for one process at a time.
+
+The system lets go of a lock when its process ends, however.
+"""
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def own_folder(folder: Path) -> None:
+    """Make a folder that no other user may look into, and so those above it that are missing.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if not folder.is_dir():
+        own_folder(folder.parent)  # `parents` of mkdir would leave those open to all.
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 from platformdirs import user_log_path
 
-from engines.file_lock import only_writer
+from engines.file_lock import only_writer, own_folder
 from engines.version import VERSION
 
 FILE_BYTES = 512 << 10
@@ -61,7 +61,7 @@ class _Writer:
     def write(self, line: str) -> None:
         content = f"{line[:MAX_LINE]}\n".encode("ascii", "replace")
         with self.lock, suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            own_folder(self.folder)
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
             place = os.open(_file(self.folder, 0), flags, 0o600)
             try:

@@ -31,7 +31,7 @@ from typing import Any
 from engines.backends.onnxruntime import Session, open_ready, runtime_version, save_ready
 from engines.bundle import Bundle, cache_dir, file_sha256, write_whole
 from engines.errors import DeviceError
-from engines.file_lock import only_writer
+from engines.file_lock import only_writer, own_folder
 from engines.last_use import last_use, mark_used
 from engines.machine_memory import memory_here
 from engines.page_cache import drop, fill
@@ -114,7 +114,7 @@ class PrepackedStore:
             return False
         unfinished = entry.with_name(f"{entry.name}.{os.getpid()}{_UNFINISHED}")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            own_folder(self._folder)
             with only_writer(self._folder / "writer.lock") as alone:
                 if not alone or _is_whole(entry):  # Whole: another process was just making it.
                     return alone

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from app import bundles
 from app.bundles import ExportChoices
+from app.new_file import is_there
 from app.widgets import theme
 from app.widgets.labels import text_label
 
@@ -77,11 +78,11 @@ class BuildForm(QWidget):
         checkpoint, out = self.paths()
         if not self.checkpoint.text().strip():
             return self.tr("Choose the folder of a checkpoint.")
-        if not (checkpoint / "config.json").is_file():
+        if not is_there(checkpoint / "config.json"):
             return self.tr("This folder holds no config.json, so it is not a checkpoint.")
         if not self.out.text().strip():
             return self.tr("Say where the bundle goes.")
-        if out.exists() and not self.replace.isChecked():
+        if is_there(out) and not self.replace.isChecked():
             return self.tr("A bundle of this name exists; choose another name or replace it.")
         return ""
 

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.bundles import Memory
+from app.new_file import is_there
 from app.widgets import theme
 from app.widgets.build_dialog import BuildDialog, show_progress, state_text
 from app.widgets.build_job import BuildJob
@@ -295,4 +296,4 @@ class ModelsPage(QWidget):
         if len(urls) != 1 or not urls[0].isLocalFile():
             return None
         folder = Path(urls[0].toLocalFile())
-        return folder if (folder / "manifest.json").is_file() else None
+        return folder if is_there(folder / "manifest.json") else None

@@ -16,6 +16,8 @@ from pathlib import Path
 from PySide6.QtCore import QLockFile, QObject, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
+from engines.file_lock import own_folder
+
 MAX_BYTES = 64 << 10
 ANSWER_MS = 2_000
 _SEEN = b"seen\n"
@@ -60,7 +62,7 @@ class OneWindow(QObject):
         """Be the first window; False when the folder does not allow it: then each start is one."""
         with suppress(OSError):
             folder = Path(self._lock.fileName()).parent
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            own_folder(folder)
         if not self._address or not self._lock.tryLock(0):
             return False
         QLocalServer.removeServer(self._address)  # left behind by a program that was killed

@@ -12,6 +12,7 @@ from PySide6.QtGui import QAction, QCloseEvent, QResizeEvent
 from PySide6.QtWidgets import QMainWindow, QMenu, QMessageBox, QWidget
 
 from app.history import ClipRecord, History
+from app.new_file import is_there
 from app.settings import Settings, with_recent
 from app.widgets import file_dialogs
 from app.widgets.background_tasks import BackgroundTasks
@@ -25,8 +26,8 @@ from app.widgets.live_desk import LiveDesk
 from app.widgets.model_desk import ModelDesk
 from app.widgets.palette import CommandPalette, put_under
 from app.widgets.plain_tip import plain_tip
-from app.widgets.safe_mode import SafeMode
 from app.widgets.report_desk import ReportDesk
+from app.widgets.safe_mode import SafeMode
 from app.widgets.settings_desk import SettingsDesk
 from app.widgets.settings_store import SettingsStore
 from app.widgets.shortcut_sheet import ShortcutSheet
@@ -84,8 +85,8 @@ class MainWindow(QMainWindow):
         self._connect_talk()
         SettingsDesk(self.store, self.talk, self.clip_work, self.views, self.commands)
         HistoryDesk(self.history_work, self.talk, self.views, self.commands)
-        self.safe_mode = SafeMode(self.desk, self.views, self.commands)
         ReportDesk(self._tasks, self.views, self.commands)
+        self.safe_mode = SafeMode(self.desk, self.views, self.commands)
         self._asking = False  # whether to begin in safe mode
         self._asked_clip: Path | None = None
         self.views.restore(settings)
@@ -123,7 +124,7 @@ class MainWindow(QMainWindow):
 
     def open_clip(self, path: Path) -> None:
         """Open a file or a folder of frames; a folder that is a model is imported."""
-        if (path / "manifest.json").is_file():
+        if is_there(path / "manifest.json"):
             self.views.show_models()
             self._import_bundle(path)
             return

@@ -25,12 +25,16 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assets import demo_clips
 from engines import media, media_process
 from engines.bundle import file_sha256
 from engines.config import ClipOptions
 from engines.errors import MediaError
+
+if TYPE_CHECKING:
+    from app.inference import EngineProcess
 
 ROOT = Path(__file__).parents[2]
 CLIP = demo_clips() / "bounce.mp4"
@@ -62,7 +66,7 @@ def kill_engines(count: int, chance: random.Random, tell: Callable[[str], None])
         _forget_encodings()
         with Engine() as engine:
             jobs = [engine.process.submit(job) for job in (Load(), Open(clip), ask)]
-            timer = threading.Timer(chance.uniform(0.05, 1.0) * lasts, engine.process.kill)
+            timer = threading.Timer(chance.uniform(0.05, 1.0) * lasts, _kill, [engine.process])
             timer.start()
             replies = []
             while not isinstance(reply := engine.next(), Died):
@@ -84,6 +88,13 @@ def kill_engines(count: int, chance: random.Random, tell: Callable[[str], None])
 
 
 _LAST = ("Loaded", "Opened", "Finished")
+
+
+def _kill(process: "EngineProcess") -> None:
+    """As soon as there is one: on a busy machine that may be later than the moment."""
+    while process.pid is None:
+        time.sleep(0.01)
+    process.kill()
 
 
 def kill_media_children(

@@ -271,9 +271,13 @@ def test_another_answer_is_told(receipt: Receipt) -> None:
 
 
 def test_a_receipt_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none" / "r.json", Path("\0")):
-        with pytest.raises(ReceiptError, match="cannot be written"):
-            write_receipt(path, {})
+    circle = tmp_path / "circle.json"
+    circle.symlink_to(circle)
+    about_a_clip = {"clip": {"options": {"path": str(tmp_path / "film.mp4")}}}
+    for path in (tmp_path, tmp_path / "none" / "r.json", Path("\0"), circle):
+        for found in ({}, about_a_clip):
+            with pytest.raises(ReceiptError, match="cannot be written"):
+                write_receipt(path, found)
 
 
 def test_a_receipt_is_not_written_over_its_clip(tmp_path: Path, receipt: Receipt) -> None:

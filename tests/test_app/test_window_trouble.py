@@ -45,8 +45,11 @@ def test_bad_clips_are_one_sentence_in_the_chat(start, tmp_path) -> None:
     empty_folder = tmp_path / "frames"
     empty_folder.mkdir()
     (empty_folder / "notes.txt").write_text("no picture")
+    (tmp_path / "circle.mp4").symlink_to("circle.mp4")
     bad = [
         tmp_path / "missing.mp4",
+        tmp_path / "circle.mp4",
+        tmp_path / f"{'x' * 300}.mp4",
         empty_folder,
         write(tmp_path / "empty.mp4", b""),
         write(tmp_path / "cut.mp4", whole[: len(whole) // 2]),

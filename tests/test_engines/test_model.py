@@ -80,6 +80,15 @@ def test_the_prompt_is_text_then_picture_then_sound_then_text(model: VideoLlama2
     assert ask(model, [clip_message(FILM, "Who?")]).token_ids[0] == first
 
 
+def test_a_refused_chat_template_is_named_by_its_file(model: VideoLlama2) -> None:
+    endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    prompt = dataclasses.replace(model.config.prompt, chat_template=endless)
+    model.config = dataclasses.replace(model.config, prompt=prompt)
+    for asked in (model.prompt_text, model.prompt_ids, lambda turns: ask(model, turns)):
+        with pytest.raises(BundleError, match=r"manifest\.json is refused \("):
+            asked([user("Hello")])
+
+
 def test_greedy_answers_agree_with_the_stateless_path(model: VideoLlama2) -> None:
     ids = model.prompt_ids([user("Hello")])
     expected = []
