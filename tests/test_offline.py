@@ -3,18 +3,15 @@
 A question for a name is a connection, too, and so is a packet without one.
 """
 
-import json
 import os
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from assets import demo_clips
-from tests.live_devices import PictureServer, jpegs
+from tests.live_session import watch_a_flash
 from tests.network_trace import Attempt, attempts, cannot_trace, end, forbidden, traced
 from tests.screen import PATIENCE_S, Hands, answers, missing_screen, screen, until
 
@@ -147,31 +144,17 @@ def test_the_window_reaches_nobody(trace: Path, tmp_path: Path) -> None:
 
 
 def test_a_live_session_reaches_its_camera_only(trace: Path, tmp_path: Path) -> None:
-    film = jpegs(demo_clips() / "flash.mp4")
-    with PictureServer(film[0]) as server:
-        options = ["--camera", server.url, "--mic", "none", "--window", "4", "--json"]
-        options += ["--check-every", "0.5", "--tell-when", "Does the background flash?"]
-        process = subprocess.Popen(
+    def start(options: list[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             traced(vl2("live", *options), trace),
             env=at_home(tmp_path),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        watchdog = threading.Timer(PATIENCE_S, end, [process])
-        watchdog.start()
-        try:
-            assert process.stdout is not None
-            events = map(json.loads, process.stdout)
-            assert any(event.get("state") == "on" for event in events)
-            server.play(film, time.monotonic(), every_s=6.0)
-            moment = next(event for event in events if event["event"] == "moment")
-        finally:
-            watchdog.cancel()
-            end(process)
-            process.communicate()
-        camera = ("127.0.0.1", server.port)
-    assert moment["answer"] == "Yes, the background flashes."
+
+    _, port = watch_a_flash(demo_clips() / "flash.mp4", start, end)
+    camera = ("127.0.0.1", port)
     said = trace.read_text()
     assert camera in {(one.host, one.port) for one in attempts(said)}
     assert forbidden(said, {camera}) == []

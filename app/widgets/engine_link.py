@@ -15,6 +15,7 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from app import inference
 from app.inference import EngineProcess, EngineSpec, Reply
+from app.records import TurnStatus
 from engines.config import ClipOptions
 from engines.live_clip import LiveClip
 from engines.messages import Message
@@ -233,3 +234,33 @@ class EngineLink(QObject):
         else:
             self._running()
         self.restarted.emit()
+
+
+def when_answered(
+    link: EngineLink,
+    asked: Callable[[], int | None],
+    end: Callable[[TurnStatus, dict[str, Any] | None], None],
+) -> None:
+    """Call `end` whenever the job that `asked` names at that moment has ended.
+
+    Args:
+        link: where jobs end.
+        asked: the number of an `ask`, or None.
+        end: gets "done" with the result, "stopped" with None or "failed" with {"error": sentence}.
+    """
+
+    def finished(job: int, result: dict[str, Any]) -> None:
+        if job == asked():
+            end("done", result)
+
+    def stopped(job: int) -> None:
+        if job == asked():
+            end("stopped", None)
+
+    def failed(job: int, sentence: str) -> None:
+        if job == asked():
+            end("failed", {"error": sentence})
+
+    link.finished.connect(finished)
+    link.stopped.connect(stopped)
+    link.failed.connect(failed)

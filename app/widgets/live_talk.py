@@ -17,7 +17,7 @@ from app.capture.recorder import Recorder, Span
 from app.conversation import Conversation, Turn
 from app.records import TurnStatus
 from app.widgets.ask_options import AskOptions
-from app.widgets.engine_link import EngineLink
+from app.widgets.engine_link import EngineLink, when_answered
 from app.widgets.live_recording import LiveRecording
 from app.widgets.stages import fraction, stage_text
 from engines.config import ClipOptions
@@ -84,9 +84,7 @@ class LiveTalk(QObject):
         self._round = 0  # A stretch that was taken before everything was left is dropped.
         link.progress.connect(self._progress)
         link.piece.connect(self._piece)
-        link.finished.connect(self._finished)
-        link.stopped.connect(self._stopped)
-        link.failed.connect(self._failed)
+        when_answered(link, lambda: self._asking, self._end)
         link.died.connect(lambda sentence, _: self._died(sentence))
 
     @property
@@ -238,18 +236,6 @@ class LiveTalk(QObject):
                 self.waiting.emit(None, None)
             self.conversation.add_piece(self._turn.id, text)
             self.piece.emit(self._turn.id, text)
-
-    def _finished(self, job: int, result: dict[str, Any]) -> None:
-        if job == self._asking:
-            self._end("done", result)
-
-    def _stopped(self, job: int) -> None:
-        if job == self._asking:
-            self._end("stopped", None)
-
-    def _failed(self, job: int, sentence: str) -> None:
-        if job == self._asking:
-            self._end("failed", {"error": sentence})
 
     def _died(self, sentence: str) -> None:
         self._queue.clear()

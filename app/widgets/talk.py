@@ -22,7 +22,7 @@ from app.settings import Settings
 from app.widgets.ask_options import AskOptions
 from app.widgets.background_tasks import BackgroundTasks
 from app.widgets.clip_work import ClipWork
-from app.widgets.engine_link import EngineLink
+from app.widgets.engine_link import EngineLink, when_answered
 from app.widgets.stages import fraction, stage_text
 from engines.errors import PromptError
 from engines.sampling import GenerateOptions
@@ -73,9 +73,7 @@ class Talk(QObject):
         self._early: str | None = None  # … and what was asked about it already
         link.progress.connect(self._progress)
         link.piece.connect(self._piece)
-        link.finished.connect(self._finished)
-        link.failed.connect(self._failed)
-        link.stopped.connect(self._stopped)
+        when_answered(link, lambda: self._asking, self._end)
         link.died.connect(self._died)
         clip_work.problem.connect(self._problem)
         clip_work.opened.connect(self._opened)
@@ -320,18 +318,6 @@ class Talk(QObject):
         self.conversation.add_piece(turn.id, text)
         self._writer.append(turn, text)
         self.piece.emit(turn.id, text)
-
-    def _finished(self, job: int, result: dict[str, Any]) -> None:
-        if job == self._asking:
-            self._end("done", result)
-
-    def _stopped(self, job: int) -> None:
-        if job == self._asking:
-            self._end("stopped", None)
-
-    def _failed(self, job: int, sentence: str) -> None:
-        if job == self._asking:
-            self._end("failed", {"error": sentence})
 
     def _problem(self, sentence: str) -> None:
         """The clip cannot be encoded; a question that waits for it fails with it."""

@@ -2,15 +2,12 @@
 name that cannot be written to. `make frozen-check` builds it and runs this."""
 
 import ctypes
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +15,7 @@ import av
 import pytest
 
 from app.freezing import deb
-from tests.live_devices import PictureServer, jpegs
+from tests.live_session import watch_a_flash
 from tests.network_trace import attempts, cannot_trace, end, traced
 from tests.screen import PATIENCE_S, Hands, answers, missing_screen, screen, until
 
@@ -166,25 +163,12 @@ def test_its_media_child_is_confined(program: Path, tmp_path: Path) -> None:
 
 
 def test_it_watches_a_camera(program: Path, tmp_path: Path) -> None:
-    film = jpegs(BUILT / CLIP.with_name("flash.mp4"))
-    with PictureServer(film[0]) as server:
-        options = ["--camera", server.url, "--mic", "none", "--window", "4", "--json"]
-        options += ["--check-every", "0.5", "--tell-when", "Does the background flash?"]
+    def start(options: list[str]) -> subprocess.Popen[str]:
         command = [*bare(tmp_path), program / "vl2", "live", *options, "--keep", tmp_path]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd="/")
-        watchdog = threading.Timer(PATIENCE_S, process.kill)
-        watchdog.start()
-        try:
-            assert process.stdout is not None
-            events = map(json.loads, process.stdout)
-            assert any(event.get("state") == "on" for event in events)
-            server.play(film, time.monotonic(), every_s=6.0)
-            moment = next(event for event in events if event["event"] == "moment")
-        finally:
-            watchdog.cancel()
-            process.terminate()
-            process.communicate()
-    assert moment["answer"] == "Yes, the background flashes."
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd="/")
+
+    flash = BUILT / CLIP.with_name("flash.mp4")
+    moment, _ = watch_a_flash(flash, start, subprocess.Popen.terminate)
     with av.open(moment["clip"]) as kept:
         assert kept.streams.video[0].codec.name == "vp9"
 
