@@ -36,8 +36,8 @@ def interruptible(work: Iterator[Item], stop: Callable[[], None]) -> Generator[I
             outbox.put(error)
 
     thread = threading.Thread(target=produce, name=_NAME, daemon=True)
-    thread.start()
     try:
+        thread.start()
         while not isinstance(item := _receive(outbox), BaseException):
             yield item
         thread.join()
@@ -45,8 +45,8 @@ def interruptible(work: Iterator[Item], stop: Callable[[], None]) -> Generator[I
             return item.value
         raise item
     finally:
+        cancelled.set()  # One that is being started just now does nothing.
         if thread.is_alive():
-            cancelled.set()
             stop()
             thread.join(GRACE_S)
 

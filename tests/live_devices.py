@@ -183,7 +183,7 @@ class SoundServer:
         self.environment["ALSA_CONFIG_PATH"] = str(alsa)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, patience_s: float = 20.0) -> None:
+    def start(self, patience_s: float = 120.0) -> None:
         """Start the daemon, and wait until it answers."""
         self._socket.unlink(missing_ok=True)
         command = ["pulseaudio", "-n", "-F", str(self._script), "--daemonize=no"]

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-PATIENCE_S = 120.0
+# Far more than any step takes, traced and on a busy machine: it only ends a test that hangs.
+PATIENCE_S = 300.0
 TITLE = "VL2 Desktop"
 
 
@@ -17,13 +18,17 @@ TITLE = "VL2 Desktop"
 def screen() -> Iterator[str]:
     """The name of a new X display."""
     read, write = os.pipe()
-    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-nolisten", "tcp"]
+    # Not the first that is free: a server that ends takes the socket of its number with it, even
+    # when another server has just made that anew. Nor do keys repeat that are held for too long.
+    name = f":{100 + os.getpid() % 50_000}"
+    command = ["Xvfb", name, "-displayfd", str(write), "-r", "-nolisten", "tcp"]
+    command += ["-screen", "0", "1400x900x24"]
     server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
     os.close(write)
     with os.fdopen(read) as told:
-        number = told.readline().strip()
+        assert told.readline() == f"{name[1:]}\n", "Xvfb does not start"
     try:
-        yield f":{number}"
+        yield name
     finally:
         server.terminate()
         server.wait()

@@ -245,12 +245,13 @@ class FilmPlayback(Playback):
         if self.audible:
             self._feed(stream)
         now = self.clamped(max(self._clock_s(stream), self.position_s))
+        over = stream.over  # Before the last picture is taken, which may be coming just now.
         picture = stream.picture_at(now)
         if picture is not None:
             self._show(array_image(picture))
         if stream.failed:
             self._fail()
-        if stream.failed or (stream.over and now >= self.duration_s - EPSILON_S):
+        if stream.failed or (over and now >= self.duration_s - EPSILON_S):
             self.pause()
         elif stream.problem and stream.is_spent() and self._speaker.idle:
             self.pause()

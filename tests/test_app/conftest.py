@@ -6,7 +6,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +21,8 @@ os.environ.setdefault("QT_ACCESSIBILITY", "0")
 os.environ.setdefault("QT_LOGGING_RULES", "qt.multimedia.*=false")
 
 FOLDERS = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
-PATIENCE_S = 20.0
+# Far more than anything takes: it only ends a test that hangs.
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +39,8 @@ def children() -> set[int]:
     """Processes that this one started and that are still there."""
     found = set()
     for task in Path("/proc/self/task").glob("*/children"):
-        found |= {int(number) for number in task.read_text().split()}
+        with suppress(OSError):  # A thread that has ended meanwhile has none.
+            found |= {int(number) for number in task.read_text().split()}
     return found
 
 
@@ -68,3 +73,11 @@ def nothing_left() -> Iterator[None]:
         time.sleep(0.02)
     assert threads() <= threads_before
     assert children() <= children_before
+
+
+@pytest.fixture
+def qtbot(qtbot: Any) -> Any:
+    """pytest-qt's, which by itself waits five seconds: too short where the machine is busy."""
+    for name in ("waitUntil", "waitSignal"):
+        setattr(qtbot, name, partial(getattr(qtbot, name), timeout=round(PATIENCE_S * 1000)))
+    return qtbot

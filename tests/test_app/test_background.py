@@ -14,6 +14,12 @@ from engines.errors import MediaError
 from engines.events import Progress
 
 
+@pytest.fixture(autouse=True)
+def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can be stopped has the time that a busy machine takes for it."""
+    monkeypatch.setattr(background, "GRACE_S", 60.0)
+
+
 def counting(last: int) -> Generator[int, None, str]:
     yield from range(last)
     return "done"
@@ -43,20 +49,47 @@ def test_an_error_arrives_where_the_items_do() -> None:
 
 
 def test_ctrl_c_during_a_native_call_stops_it() -> None:
-    called = threading.Event()
+    called, begun = threading.Event(), threading.Event()
+    timer = threading.Timer(0.2, _thread.interrupt_main)
 
     def calling() -> Generator[int, None, None]:
         yield 1
+        begun.wait()
+        timer.start()
         called.wait()  # stands for a call that hears no signal
         yield 2
 
-    timer = threading.Timer(0.2, _thread.interrupt_main)
-    timer.start()
+    def iterate() -> None:
+        for _ in interruptible(calling(), called.set):
+            begun.set()
+
     with pytest.raises(KeyboardInterrupt):
-        list(interruptible(calling(), called.set))
+        iterate()
     assert called.is_set()
     assert not still_working()
     timer.join()
+
+
+def test_ctrl_c_while_the_thread_is_being_started_leaves_no_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    called = threading.Event()
+
+    def calling() -> Generator[int, None, None]:
+        called.wait()
+        yield 1
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(interruptible(calling(), called.set))
+    assert called.is_set()
+    assert not still_working()
 
 
 def test_ceasing_to_iterate_stops_the_work() -> None:
@@ -88,7 +121,7 @@ def test_what_cannot_be_stopped_is_known(monkeypatch: pytest.MonkeyPatch) -> Non
     released.set()
     for thread in threading.enumerate():
         if thread is not threading.current_thread():
-            thread.join(5)
+            thread.join(60)
     assert not still_working()
 
 

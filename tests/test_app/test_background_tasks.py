@@ -59,10 +59,10 @@ def test_after_closing_nothing_is_answered(qtbot, tasks) -> None:
 
     def work() -> None:
         began.set()
-        go_on.wait(10)
+        go_on.wait(60)
 
     tasks.run(work, done.append)
-    began.wait(10)
+    began.wait(60)
     threading.Timer(0.05, go_on.set).start()
     tasks.close()
     qtbot.wait(50)

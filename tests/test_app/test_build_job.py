@@ -23,8 +23,8 @@ import pathlib, signal, sys, time
 def interrupted(*_):
     raise KeyboardInterrupt
 signal.signal(signal.SIGTERM, interrupted)
-print("layer · 25%", file=sys.stderr)
 try:
+    print("layer · 25%", file=sys.stderr)
     while True:
         time.sleep(0.01)
 except KeyboardInterrupt:

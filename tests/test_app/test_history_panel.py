@@ -1,5 +1,5 @@
 import datetime
-import time
+from types import SimpleNamespace
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -13,6 +13,7 @@ from app.widgets.history_rows import ROW, day_of
 
 pytestmark = pytest.mark.gui
 DAY = 86_400.0
+NOW = datetime.datetime(2025, 5, 14, 12).timestamp()  # no day begins while a test runs
 
 
 def row(number, title="", age=0.0, **changed):
@@ -22,8 +23,8 @@ def row(number, title="", age=0.0, **changed):
         "clip_name": "bounce.mp4",
         "kind": "video",
         "bundle": "demo",
-        "created": time.time() - age,
-        "updated": time.time() - age,
+        "created": NOW - age,
+        "updated": NOW - age,
         "turns": 2,
         "snippet": (),
     }
@@ -31,7 +32,8 @@ def row(number, title="", age=0.0, **changed):
 
 
 @pytest.fixture
-def panel(qtbot, qapp):
+def panel(qtbot, qapp, monkeypatch):
+    monkeypatch.setattr("app.widgets.history_panel.time", SimpleNamespace(time=lambda: NOW))
     theme.apply(qapp, "light")
     language.install(qapp, "en")
     panel = HistoryPanel()
@@ -54,12 +56,18 @@ def heard(signal):
 
 
 def test_days_by_the_calendar():
-    now = datetime.datetime(2025, 3, 10, 0, 30).timestamp()
-    assert day_of(now, now) == "today"
-    assert day_of(now + 3_600, now) == "today"  # a clock that was put back
-    assert day_of(now - 3_600, now) == "yesterday"
-    assert day_of(now - 7 * DAY, now) == "week"
-    assert day_of(now - 9 * DAY, now) == "older"
+    half_past_midnight = datetime.datetime(2025, 3, 10, 0, 30)
+
+    def heading(**ago: int) -> str:
+        # By the calendar: days on which clocks are changed are not 24 hours long.
+        then = half_past_midnight - datetime.timedelta(**ago)
+        return day_of(then.timestamp(), half_past_midnight.timestamp())
+
+    assert heading() == "today"
+    assert heading(hours=-1) == "today"  # a clock that was put back
+    assert heading(hours=1) == "yesterday"
+    assert heading(days=7) == "week"
+    assert heading(days=8) == "older"
 
 
 def test_rows_stand_under_headings(panel):

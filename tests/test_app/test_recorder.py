@@ -154,8 +154,9 @@ def test_a_clip_that_cannot_be_written_leaves_nothing(
 
 def test_sound_alone_is_kept_as_a_clip(tmp_path: Path) -> None:
     recorder = Recorder(None, "default")
-    hear(recorder, time.monotonic() - 2, 2.0)
-    span = Span(time.monotonic() - 2, time.monotonic())
+    now_s = time.monotonic()
+    hear(recorder, now_s - 2, 2.0)
+    span = Span(now_s - 2, now_s)
     write_clip(tmp_path / "a.mp4", recorder, span)
     assert media.probe(tmp_path / "a.mp4").kind == "audio"
 

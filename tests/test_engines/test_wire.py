@@ -92,7 +92,7 @@ def test_noise_before_the_greeting_is_passed_over() -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_bytes_do_more_than_be_refused(content: bytes) -> None:
     try:
         packet = wire.read(written(content))

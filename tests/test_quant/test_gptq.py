@@ -56,7 +56,7 @@ def as_in_the_paper(w: Tensor, h: Tensor, scales: Tensor, order: Tensor, damp: f
     return unsorted.to(torch.int8)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     rows=st.integers(1, 20),
     groups=st.integers(1, 5),
@@ -76,8 +76,9 @@ def test_codes_and_error_are_those_of_the_paper(
     assert factor is not None
     codes, losses = round_columns(w, scales, factor, order, 4)
     slow = as_in_the_paper(w, h, scales, order, damp)
-    # A number that lies between two codes to the last digit may fall to either side.
-    assert (codes == slow).float().mean() > 0.99
+    # A number that lies between two codes to the last digit may fall to either side, and the rest
+    # of its row goes with it.
+    assert (codes != slow).any(1).sum() <= 1
     left = (w - dequantise(Quantised(codes, scales, 4))).double()
     h.diagonal().add_(damp * h.diagonal().mean())
     torch.testing.assert_close(

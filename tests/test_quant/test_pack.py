@@ -30,7 +30,7 @@ def code_matrices(draw: st.DrawFn) -> tuple[NDArray[np.int8], int, int]:
     return codes, group, bits
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(code_matrices())
 def test_packing_comes_back(case: tuple[NDArray[np.int8], int, int]) -> None:
     codes, group, bits = case
@@ -57,7 +57,7 @@ def test_dequantize_linear_by_hand() -> None:
     assert to_dequantize_linear(codes, 4).tolist() == [0x21, 0x8F]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     rows=st.integers(1, 21),
     words=st.integers(1, 9),
