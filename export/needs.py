@@ -14,6 +14,7 @@ from pathlib import Path
 from engines.bundle import Bundle
 from engines.errors import ExportError
 from engines.machine_memory import memory_here
+from engines.part_memory import graph_bytes
 from export.checkpoint import Checkpoint
 from export.measure import FEW_FRAMES, MOST_TOKENS, token_budget
 from export.memory import FLOAT, memory_plan
@@ -181,8 +182,7 @@ def decoder_in_pieces(plan: Plan) -> bool:
 
 def bundle_in_pieces(bundle: Bundle) -> bool:
     """Say the same of a finished bundle."""
-    made = bundle.config.quantisation
-    stored = bundle.graph_path("decoder").with_suffix(".data").stat().st_size
+    made, stored = bundle.config.quantisation, graph_bytes(bundle.config, "decoder")
     return _too_large(_session_bytes(stored, made.scheme, made.group_size))
 
 
