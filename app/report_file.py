@@ -131,12 +131,20 @@ def report_by_command(path: Path, closing: Callable[[], bool]) -> Path:
                 break
             except subprocess.TimeoutExpired:
                 if closing():
-                    running.kill()
+                    _end(running)
                     raise Cancelled from None
     if running.returncode:
         lines = told.decode("utf-8", "replace").splitlines() or ["it said nothing."]
         raise StoreError(lines[-1].removeprefix("vl2: "))
     return path
+
+
+def _end(running: subprocess.Popen[bytes]) -> None:
+    running.terminate()  # It takes away what it has begun to write.
+    try:
+        running.wait(1)
+    except subprocess.TimeoutExpired:
+        running.kill()
 
 
 def _rows(facts: dict[str, str]) -> list[str]:

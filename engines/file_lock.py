@@ -17,7 +17,8 @@ def own_folder(folder: Path) -> None:
         OSError: it cannot be made.
     """
     if not folder.is_dir():
-        own_folder(folder.parent)  # `parents` of mkdir would leave those open to all.
+        if folder.parent != folder:  # A drive that is not there is its own parent.
+            own_folder(folder.parent)  # `parents` of mkdir would leave those open to all.
         folder.mkdir(mode=0o700, exist_ok=True)
 
 

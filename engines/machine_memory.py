@@ -34,8 +34,10 @@ def obtainable_bytes() -> int | None:
     facts = _meminfo()
     if "MemAvailable" not in facts:
         return None
-    left = facts["MemAvailable"] + facts.get("SwapFree", 0)
-    return min([left, *(max(0, limit - used) for limit, used in _container_limits())])
+    swap = facts.get("SwapFree", 0)
+    left = [facts["MemAvailable"] + _zfs_cache_bytes()]
+    left += [max(0, limit - used) for limit, used in _container_limits()]
+    return min(left) + swap
 
 
 def _system_memory() -> tuple[int | None, int | None]:
@@ -54,6 +56,16 @@ def _meminfo() -> dict[str, int]:
         return {name: int(value.split()[0]) << 10 for name, _, value in pairs}
     except (OSError, ValueError):
         return {}
+
+
+def _zfs_cache_bytes() -> int:
+    """What ZFS keeps of files: given up when needed, though the system does not say so."""
+    try:
+        lines = Path("/proc/spl/kstat/zfs/arcstats").read_text(encoding="ascii").splitlines()
+        facts = {name: int(value) for name, _, value in (line.split() for line in lines[2:])}
+        return max(0, facts["size"] - facts["c_min"])
+    except (OSError, ValueError, KeyError):
+        return 0
 
 
 def _posix_memory() -> int | None:

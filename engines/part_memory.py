@@ -19,10 +19,11 @@ from engines.generate import PREFILL_CHUNK
 USUAL_CONTEXT = 8192
 # The library's own copy of the weights, per byte of their file; the file itself is let go then.
 # Measured: float32 1.0, float16 2.0 to 2.3 and once 2.9 (float32 on a CPU), int4 1.09 in groups of
-# 128 to 1.24 in groups of 32, .89 where activations stay in 32 bit. Mapped, not private,
-# where `engines.prepacked` holds a copy.
-PACKED = {"fp32": 1.0, "fp16": 2.3, "int4": 1.25}
-PACKED_EXACT = 0.9
+# 128 to 1.24 in groups of 32 (a byte of codes stays one, a scale grows), .89 where activations stay
+# in 32 bit. Mapped, not private, where `engines.prepacked` holds a copy.
+PACKED = {"fp32": 1.0, "fp16": 2.3}
+PACKED_INT4, PACKED_SCALES, PACKED_EXACT = 1.04, 6.4, 0.9
+LEAST_PACKED = {"fp32": 1.0, "fp16": 2.0}
 # Float32 numbers of a working space per token and channel, fitted to measurements: CLIP-L at 336
 # pixels takes 117 MB for two frames, the STC connector at width 4096 takes 63 MB a frame.
 TOWER_COPIES, CONNECTOR_COPIES = 14, 7
@@ -152,15 +153,23 @@ def graph_bytes(config: BundleConfig, graph: str) -> int:
 
 
 def opened_bytes(config: BundleConfig, graph: str) -> int:
-    """What opening a graph takes of this computer's memory: the library's copy of the weights."""
-    return round(graph_bytes(config, graph) * _copies(config, graph))
+    """What opening a graph takes of this computer's memory at the least: a copy of the weights."""
+    return round(graph_bytes(config, graph) * _copies(config, graph, LEAST_PACKED))
 
 
-def _copies(config: BundleConfig, graph: str) -> float:
-    scheme = config.quantisation.scheme
-    if scheme == "int4" and not graph.startswith("decoder"):
-        scheme = "fp16"  # Only the decoder is rounded to 4 bits.
-    return PACKED_EXACT if graph == "decoder_exact" else PACKED[scheme]
+def int4_copies(group: int | None) -> float:
+    """What the library makes of an int4 decoder's weights in groups, per byte of them."""
+    return PACKED_INT4 + PACKED_SCALES / (group or 32)
+
+
+def _copies(config: BundleConfig, graph: str, packed: Mapping[str, float]) -> float:
+    made = config.quantisation
+    if made.scheme != "int4":
+        return packed[made.scheme]
+    if graph == "decoder_exact":
+        return PACKED_EXACT
+    # Only the decoder is rounded to 4 bits.
+    return int4_copies(made.group_size) if graph == "decoder" else packed["fp16"]
 
 
 def _part(
@@ -169,7 +178,7 @@ def _part(
     working, passing = runs
     size = graph_bytes(config, part)
     exactly = exact and config.quantisation.scheme == "int4"
-    share = _copies(config, "decoder_exact" if exactly else part)
+    share = _copies(config, "decoder_exact" if exactly else part, PACKED)
     return PartMemory(
         part,
         size,

@@ -81,6 +81,11 @@ def _apply_template(messages: list[dict[str, str]], config: PromptConfig, file: 
         raise BundleError(
             f"The chat template in {file} is refused ({error}); use a bundle of somebody you trust."
         ) from error
+    except jinja2.TemplateAssertionError as error:
+        raise BundleError(
+            f"The chat template in {file} uses what is not known here ({error.message}); use"
+            " another bundle, or ask the maintainers for it."
+        ) from error
     except jinja2.TemplateSyntaxError as error:
         raise BundleError(
             f"The chat template in {file} is broken ({error.message}); export the bundle again."

@@ -76,7 +76,12 @@ def _growth(normalizer: Any) -> int:
     while waiting:
         step = waiting.pop()
         waiting += step.get("normalizers", [])
-        grown *= 1 + len(step.get("content", "")) + len(step.get("prepend", ""))
+        content, pattern = step.get("content", ""), step.get("pattern") or {}
+        replaced = len(pattern.get("String", ""))
+        if replaced:
+            grown *= -(-max(len(content), replaced) // replaced)
+        else:
+            grown *= 1 + len(content) + len(step.get("prepend", ""))
     return grown
 
 

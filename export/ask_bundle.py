@@ -126,7 +126,7 @@ class _InPieces:
             model.embed,
             model.config.decoder.eos_token_ids,
             _at_most(model, length),
-            self._told("the bundle answers"),
+            lambda number: self._told(f"the bundle answers, token {number} of {length} at most"),
         )
 
     def answer_logits(

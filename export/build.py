@@ -75,7 +75,8 @@ def export_bundle(folder: Path, target: Path, options: ExportOptions) -> None:
         progress.say(note)
     decoder = open_decoder_source(checkpoint, plan, options, target, progress)
     key = export_key(checkpoint, plan, options, decoder.key())
-    with decoder, unfinished_bundle(target, key, progress.say) as work, torch.inference_mode():
+    unfinished = unfinished_bundle(target, key, progress.say)
+    with progress, decoder, unfinished as work, torch.inference_mode():
         shop = Workshop(checkpoint, plan, work, progress)
         part = work.bundle
         text_folder = checkpoint.folder_with("tokenizer_config.json")

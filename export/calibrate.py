@@ -164,6 +164,7 @@ def calibrate(
             f"Nothing to calibrate with could be used ({next(iter(notes), '')[:-1]}); give other"
             " clips with --calibration."
         )
+    composer.encoders.release()  # Laid end to end, the conversations are in memory twice.
     kinds = torch.cat([made.kinds for made in found])
     counts = {name: int((kinds == kind).sum()) for kind, name in enumerate(KINDS)}
     facts = {"conversations": len(found), "tokens": counts, "weights": weights}

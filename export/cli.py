@@ -258,9 +258,8 @@ def _verify(arguments: list[str]) -> int:
         from export.progress import Progress
         from export.verify import verify_bundle
 
-        progress = Progress(0)
-        found = verify_bundle(args.bundle, lambda what: progress.step(what, 0))
-        progress.end()
+        with Progress(0) as progress:
+            found = verify_bundle(args.bundle, lambda what: progress.step(what, 0))
         sys.stdout.write(found + "\n")
 
     return run_command(PROGRAM, work)

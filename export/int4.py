@@ -125,7 +125,6 @@ class QuantisedSource(PlainSource):
         options = self.plan.quantise
         self.state = state = QuantiseState(state_folder(self.target), self.key())
         calibration = self._calibration(composer, state)
-        composer.encoders.release()
         self.facts = calibration.facts
         try:
             self.rows = quantise_decoder(

@@ -14,7 +14,7 @@ from pathlib import Path
 from engines.bundle import Bundle
 from engines.errors import ExportError
 from engines.machine_memory import memory_here
-from engines.part_memory import graph_bytes
+from engines.part_memory import PACKED, graph_bytes, int4_copies
 from export.checkpoint import Checkpoint
 from export.measure import FEW_FRAMES, MOST_TOKENS, token_budget
 from export.memory import FLOAT, memory_plan
@@ -32,13 +32,8 @@ PROGRAM_BYTES = 1_000_000_000
 # What a tower or connector works with, four frames at a time; float32.
 WORKING_BYTES = 300_000_000
 # What torch holds of a clip's features, at the decoder's width, on their way through a connector;
-# and how often it copies the connector's largest kernel meanwhile: twice, and what the allocator
-# does not give back of that (14.94 GB measured for 72B, where two copies would be 14.70).
-FEATURE_COPIES, KERNEL_COPIES = 4, 2.15
-# What ONNX Runtime makes of a graph's weights, per byte of them. float16 becomes float32.
-PACKED = {"fp32": 1.0, "fp16": 2.3}
-# An int4 decoder: a byte of codes stays one, a float16 or float32 scale grows.
-PACKED_INT4, PACKED_SCALES = 1.04, 6.4
+# and how often it copies the connector's largest kernel meanwhile.
+FEATURE_COPIES, KERNEL_COPIES = 4, 2
 # Of this computer's memory, what a decoder may take that is checked as a whole.
 SHARE_OF_MEMORY = 0.8
 
@@ -73,15 +68,18 @@ def memory_needs(checkpoint: Checkpoint, plan: Plan, options: ExportOptions) -> 
         Need("the output matrix", vocabulary * (FLOAT + max(stored, 2))),
         _checking(plan, config),
     ]
+    # Beside the encoders: the conversations that are put together by them.
     numbers, frames = sum(encoders.values()), checkpoint.config.num_frames
     if scheme == "int4":
         few = FEW_FRAMES if token_budget(config) < MOST_TOKENS else frames
         together = _encoder_bytes(numbers, scheme)
-        reference = _reference_bytes(checkpoint, numbers, few)
+        kept = FLOAT * token_budget(config) * config.hidden_size
+        reference = _reference_bytes(checkpoint, numbers, few) + kept
         measuring = max(together, reference, _checking(plan, config).bytes)
         needs.append(Need("measuring what int4 costs", measuring))
     if plan.quantise is not None:
-        looking = _reference_bytes(checkpoint, numbers, frames)
+        kept = FLOAT * plan.calibration.tokens * config.hidden_size
+        looking = _reference_bytes(checkpoint, numbers, frames) + kept
         needs.append(Need("looking at the clips to calibrate on", looking))
         quantising = memory_plan(config, plan.calibration.tokens).total
         needs.append(Need("quantising", max(quantising - PROGRAM_BYTES, 0)))
@@ -145,7 +143,7 @@ def _encoder_bytes(numbers: int, scheme: str, kernel: int = 0) -> int:
     """
     kind = "fp32" if scheme == "fp32" else "fp16"
     packed = round(numbers * FLOAT_BYTES[kind] * PACKED[kind])
-    return max(round(FLOAT * (numbers + KERNEL_COPIES * kernel)), packed) + WORKING_BYTES
+    return max(FLOAT * (numbers + KERNEL_COPIES * kernel), packed) + WORKING_BYTES
 
 
 def _reference_bytes(checkpoint: Checkpoint, numbers: int, frames: int) -> int:
@@ -154,7 +152,7 @@ def _reference_bytes(checkpoint: Checkpoint, numbers: int, frames: int) -> int:
     kernel = max(_sizes(checkpoint, PROJECTOR), default=0)
     features = frames * vision.grid**2 * width
     held = numbers + KERNEL_COPIES * kernel + FEATURE_COPIES * features
-    return round(FLOAT * held) + WORKING_BYTES
+    return FLOAT * held + WORKING_BYTES
 
 
 def _layer_bytes(config: DecoderConfig, scheme: str) -> int:
@@ -205,7 +203,7 @@ def _session_bytes(stored: int, scheme: str, group: int | None) -> int:
     """A decoder's graph, or a piece of it, as ONNX Runtime holds it."""
     if group is None:
         return round(stored * PACKED[scheme])
-    return round(stored * (PACKED_INT4 + PACKED_SCALES / group))
+    return round(stored * int4_copies(group))
 
 
 def _folder_bytes(folder: Path) -> int:

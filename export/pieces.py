@@ -154,7 +154,7 @@ def greedy_answers(
     embed: Callable[[NDArray[np.int64]], Array],
     eos_token_ids: Collection[int],
     length: int,
-    told: Told = lambda done, of: None,
+    telling: Callable[[int], Told] = lambda number: lambda done, of: None,
 ) -> list[tuple[int, ...]]:
     """Answer several conversations at once; each reading gives every one its next token.
 
@@ -164,12 +164,13 @@ def greedy_answers(
         embed: Ids (n,) to embeddings (n, H).
         eos_token_ids: End an answer, and belong to it.
         length: Tokens of an answer at most.
-        told: See `Pieces.read`.
+        telling: Makes of a token's number in the answers what `Pieces.read` tells.
     """
     pieces = Pieces(path, [len(prompt) + length for prompt in prompts])
     answers: list[list[int]] = [[] for _ in prompts]
     chunks = [prompt_chunks(prompt) for prompt in prompts]
     while any(chunks):
+        told = telling(1 + max(map(len, answers)))
         for answer, found in zip(answers, pieces.read(chunks, told), strict=True):
             answer += [int(logits.argmax()) for logits in found[-1:]]
         ended = [one[-1] in eos_token_ids or len(one) == length for one in answers]

@@ -3,7 +3,7 @@
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Self, TextIO
 
 # A line at most this often where lines are kept, such as in a log file.
 QUIET_S = 5.0
@@ -37,13 +37,18 @@ class Progress:
         if not terminal and now - self._said < QUIET_S:
             return
         self._said = now
-        share = f" · {min(self.done / self.total, 1):.0%}{self._left(now)}" if self.total else ""
-        line = f"{label}{share}"
+        share = f" · {min(self.done / self.total, 1):.0%}" if self.total else ""
+        # While nothing is counted, what is left would only seem to grow.
+        line = f"{label}{share}{self._left(now) if amount else ''}"
         self.stream.write(f"{self._clear()}{line}" if terminal else f"{line}\n")
         self.stream.flush()
 
-    def end(self) -> None:
-        """Take the last line away, where there is one that is written over."""
+    def __enter__(self) -> Self:
+        """Begin what ends with the last line taken away, if it is one that is written over."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the line to whatever is said next."""
         self.stream.write(self._clear())
         self.stream.flush()
 

@@ -59,7 +59,7 @@ def test_a_file_is_only_replaced_when_that_is_wanted(capfd, tmp_path) -> None:
     assert path.read_text() == "mine"
     assert main(["doctor", "--report", str(path), "--overwrite"]) == 0
     assert "== Versions" in path.read_text()
-    assert [one.name for one in tmp_path.iterdir() if "part" in one.name] == []
+    assert list(tmp_path.glob("*.tmp")) == []
 
 
 def test_a_place_that_does_not_take_it_is_one_sentence(capfd, tmp_path) -> None:
@@ -184,7 +184,7 @@ def test_the_help_menu_saves_it_and_shows_where_it_is(qtbot, qapp, home, tmp_pat
     finally:
         desktop.close()
     assert path.read_text("utf-8").startswith("VL2 Desktop, report")
-    assert [one.name for one in tmp_path.iterdir() if "part" in one.name] == []
+    assert list(tmp_path.glob("*.tmp")) == []
 
 
 def test_a_killed_child_is_in_the_log_by_its_end_alone(home, tmp_path) -> None:

@@ -25,6 +25,14 @@ def test_folders_of_our_own_are_for_nobody_else_from_the_first_on(tmp_path: Path
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
+def test_a_drive_that_is_not_there_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "is_dir", lambda *_, **__: False)  # not even the root
+    with pytest.raises(FileExistsError):
+        own_folder(tmp_path / "folder")
+
+
 def test_a_file_in_the_way_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match="file"):

@@ -139,7 +139,7 @@ def test_published_sizes(
     [
         # GB. Of what a computer has, a decoder that is checked as a whole leaves a fifth.
         ("7b-16f", ExportOptions(), 8, None),
-        ("7b-16f", ExportOptions(), 6, 6.5),
+        ("7b-16f", ExportOptions(), 6, 6.8),
         ("7b-16f", ExportOptions("fp16"), 44, None),
         ("7b-16f", ExportOptions("fp16"), 24, 6),
         ("8x7b", ExportOptions(), 36, None),
@@ -183,8 +183,8 @@ def test_the_connector_is_reckoned_with_the_copies_of_its_largest_kernel(
     options = ExportOptions(method="rtn")
     needed = bytes_of(memory_needs(model, make_plan(model, options), options), "the connector")
     copies = needs.KERNEL_COPIES * kernel
-    assert needed == round(4 * (sum(sizes) + copies)) + needs.WORKING_BYTES
-    assert measured < needed + PROGRAM_BYTES < 1.12 * measured
+    assert needed == 4 * (sum(sizes) + copies) + needs.WORKING_BYTES
+    assert measured < needed + PROGRAM_BYTES < 1.1 * measured
 
 
 def test_what_it_takes_is_said(target: Path) -> None:

@@ -1,7 +1,9 @@
 """A decoder that is checked a layer at a time is the decoder that is checked as a whole."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +36,16 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needs, "memory_here", lambda: Memory(1 << 20, 1 << 40))
 
 
+def counted(function: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
+    """A method of `Pieces` that notes the file it is called for."""
+
+    def noted(pieces: Pieces, *args: Any) -> Any:
+        names.append(pieces.path.name)
+        return function(pieces, *args)
+
+    return noted
+
+
 @pytest.mark.parametrize(
     ("name", "form"),
     [
@@ -47,13 +59,21 @@ def test_an_export_in_pieces_writes_the_same_bundle(
     form: list[str],
     tmp_path: Path,
     request: pytest.FixtureRequest,
-    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole, cut = tmp_path / "whole.vl2", tmp_path / "cut.vl2"
+    read: list[str] = []
+    monkeypatch.setattr(Pieces, "read", counted(Pieces.read, read))
     assert main([str(checkpoint(name)), "-o", str(whole), *form]) == 0
-    assert "checking the decoder" not in capsys.readouterr().err
+    assert read == []
     request.getfixturevalue("little_memory")
     assert main([str(checkpoint(name)), "-o", str(cut), *form]) == 0
+    # The check and the self-test of each graph; with the gate, at least a token of the answers,
+    # and both graphs measured.
+    files = ["decoder.onnx", "decoder.exact.onnx"] if "--rtn" in form else ["decoder.onnx"]
+    assert set(read) == set(files)
+    assert len(read) >= (7 if "--rtn" in form else 2)
+    read.clear()
     for file in whole.iterdir():
         if file.name != "manifest.json":
             assert (cut / file.name).read_bytes() == file.read_bytes(), file.name
@@ -66,6 +86,7 @@ def test_an_export_in_pieces_writes_the_same_bundle(
             numbers = [dataclasses.astuple(row)[1:] for row in (one, other)]
             assert numbers[0] == pytest.approx(numbers[1], rel=1e-4, abs=1e-6)
     assert main(["verify", str(cut)]) == 0
+    assert set(read) == set(files)
 
 
 def test_conversations_of_any_length_side_by_side(bundle: Path) -> None:
@@ -76,7 +97,14 @@ def test_conversations_of_any_length_side_by_side(bundle: Path) -> None:
     path = model.bundle.graph_path("decoder")
     eos = model.config.decoder.eos_token_ids
     told: list[tuple[int, int]] = []
-    found = greedy_answers(path, prompts, model.embed, eos, 6, lambda *at: told.append(at))
+    numbers: list[int] = []
+
+    def telling(number: int) -> Callable[[int, int], None]:
+        numbers.append(number)
+        return lambda *at: told.append(at)
+
+    found = greedy_answers(path, prompts, model.embed, eos, 6, telling)
+    assert numbers == list(range(1, 1 + max(map(len, wanted))))
     assert found == wanted
     layers = len([name for name in model.bundle.config.graphs["decoder"].outputs if "key" in name])
     assert told[: layers + 1] == [(n, layers + 1) for n in range(1, layers + 2)]
