@@ -26,11 +26,10 @@ def kernel_file(gpu: str, driver: str, version: str, engine_sha256: str) -> Path
 def read_kernels(path: Path) -> bytes | None:
     """The file's content; None where there is none that can be read, or more than is ever kept."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        if path.stat().st_size > MAX_BYTES:
+            return None
+        content = path.read_bytes()
     except OSError:
-        return None
-    if len(content) > MAX_BYTES:
         return None
     _mark(path)
     return content or None

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+_ZFS_CACHE = Path("/proc/spl/kstat/zfs/arcstats")
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -61,7 +63,7 @@ def _meminfo() -> dict[str, int]:
 def _zfs_cache_bytes() -> int:
     """What ZFS keeps of files: given up when needed, though the system does not say so."""
     try:
-        lines = Path("/proc/spl/kstat/zfs/arcstats").read_text(encoding="ascii").splitlines()
+        lines = _ZFS_CACHE.read_text(encoding="ascii").splitlines()
         facts = {name: int(value) for name, _, value in (line.split() for line in lines[2:])}
         return max(0, facts["size"] - facts["c_min"])
     except (OSError, ValueError, KeyError):

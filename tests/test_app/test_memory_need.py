@@ -230,3 +230,17 @@ def test_what_may_still_be_taken_is_free_memory_and_swap(monkeypatch: pytest.Mon
     assert machine_memory.obtainable_bytes() == 5 * GB
     monkeypatch.setattr(machine_memory, "_meminfo", dict)
     assert machine_memory.obtainable_bytes() is None
+
+
+def test_what_zfs_keeps_of_files_may_be_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_memory, "_meminfo", lambda: {"MemAvailable": 5 * GB})
+    monkeypatch.setattr(machine_memory, "_container_limits", list)
+    stats = tmp_path / "arcstats"
+    monkeypatch.setattr(machine_memory, "_ZFS_CACHE", stats)
+    assert machine_memory.obtainable_bytes() == 5 * GB
+    stats.write_text(f"13 1 0x01 2 3 4 5\nname type data\nc_min 4 {GB}\nsize 4 {4 * GB}\n")
+    assert machine_memory.obtainable_bytes() == 8 * GB
+    stats.write_text("13 1 0x01\nname type data\nsize 4 x\n")
+    assert machine_memory.obtainable_bytes() == 5 * GB
